@@ -1,0 +1,1 @@
+"""Collections: STAC search, items to readable sources, band names, scale and offset."""

@@ -1,0 +1,83 @@
+"""The command line's rim: commands are imported when called; errors leave as a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+from typer.core import TyperGroup
+
+from acreage.core.errors import AcreageError
+
+INTERRUPTED = 130
+# Where a reader closed the pipe (`acreage ... | head`): the shell's 128 + SIGPIPE.
+PIPE_CLOSED = 141
+
+
+def show_error(error: AcreageError) -> None:
+    """Print the error as one panel on standard error: what was wrong, and what to do next."""
+    text = Text(error.message)
+    if error.hint:
+        text.append(f"\n\n{error.hint}", style="dim")
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print(Panel(text, title=error.code, title_align="left", border_style="red"))
+    else:
+        # A log or a pipe: the same words without a frame that would break lines and paths.
+        console.print(Text(f"{error.code}: ").append_text(text), soft_wrap=True)
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands that live in modules of their own, each imported only when it is needed.
+
+    `commands_at` maps a command's name to `module:function`; the function's signature is the command's, as
+    typer reads it, and its docstring is the help.
+    """
+
+    commands_at: ClassVar[Mapping[str, str]] = {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, in the order of the table."""
+        return [*self.commands_at, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, built from its function; None where there is none."""
+        address = self.commands_at.get(cmd_name)
+        if address is None:
+            return super().get_command(ctx, cmd_name)
+        module, function = address.split(":")
+        single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        single.command(cmd_name)(getattr(import_module(module), function))
+        command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Any, args: Sequence[str]) -> Any:
+        """Find the command; the base class looks for near misses in `self.commands`, so name ours there."""
+        name = args[0] if args else ""
+        if name in self.commands_at:
+            return name, self.get_command(ctx, name), list(args[1:])
+        return super().resolve_command(ctx, list(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error of ours becomes a message and its exit code (--debug: a traceback)."""
+        try:
+            return super().invoke(ctx)
+        except AcreageError as error:
+            if ctx.params.get("debug"):
+                raise
+            show_error(error)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # Python flushes standard output once more at exit; give it somewhere to go.
+            sys.stdout = None
+            raise typer.Exit(PIPE_CLOSED) from None

@@ -1,0 +1,74 @@
+"""`acreage`: the root of the command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from acreage import __version__
+from acreage.cli.boundary import LazyGroup
+from acreage.core.settings import LogLevel, load_settings
+
+# A command's name -> the function that is it. The module is imported when the command is called.
+COMMANDS: Mapping[str, str] = {}
+
+
+class AcreageGroup(LazyGroup):
+    """The commands of acreage."""
+
+    commands_at: ClassVar[Mapping[str, str]] = COMMANDS
+
+
+app = typer.Typer(
+    name="acreage",
+    cls=AcreageGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"acreage {__version__}")
+        raise typer.Exit
+
+
+def configure_logging(level: LogLevel) -> None:
+    """Log to standard error, so that standard output stays a command's own."""
+    handler = RichHandler(console=Console(stderr=True), show_path=False, rich_tracebacks=True)
+    logging.basicConfig(
+        level=level.upper(), format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
+    )
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Log everything; show an error with its traceback.")
+    ] = False,
+) -> None:
+    """Crop type maps of continents on openEO: train, plan, produce, inspect, repair, publish.
+
+    Settings come from `ACREAGE_` environment variables: docs/settings.md.
+
+    Example: `acreage demo`
+    """
+    settings = load_settings()
+    configure_logging("debug" if debug else settings.log_level)
+    ctx.obj = settings
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,135 @@
+"""The typed settings: one frozen value, read from `ACREAGE_` environment variables when asked for.
+
+Nothing is read at import. The command line reads the settings once (`load_settings`) and hands each part what
+it needs; no other part looks into the environment. docs/settings.md is generated from the fields below.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from acreage.core.errors import InvalidInput
+
+PREFIX = "ACREAGE_"
+LogLevel = Literal["debug", "info", "warning", "error"]
+# Under this, numba's and GDAL's own buffers leave nothing for a window.
+LEAST_MEMORY = 256 * 1024**2
+
+
+class SettingsInvalid(InvalidInput):
+    """A setting in the environment has a value that cannot be used."""
+
+    code = "SettingsInvalid"
+
+
+def _cores() -> int:
+    """CPU cores this process may use: a container's or a job's share, not the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _user_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "acreage"
+
+
+class Settings(BaseSettings):
+    """Everything that a machine or an operator may choose; each has a default that works.
+
+    A field's `json_schema_extra["default"]` is how its default reads in docs/settings.md, where the default
+    depends on the machine.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, validate_default=True, env_ignore_empty=True, extra="forbid"
+    )
+
+    threads: PositiveInt = Field(
+        default_factory=_cores,
+        description="Threads that one job computes with.",
+        json_schema_extra={"default": "the CPU cores that the process may use"},
+    )
+    memory: ByteSize = Field(
+        default=ByteSize(4_000_000_000),
+        description=(
+            "Memory that one job may use, at least 256MiB; windows are sized to fit it. A number of bytes, "
+            "or one with a unit: 4GB, 512MiB."
+        ),
+        json_schema_extra={"default": "4GB"},
+    )
+    scratch: Path | None = Field(
+        default=None,
+        description="Folder for what a job spills while it runs; fast and local.",
+        json_schema_extra={"default": "the system's folder for temporary files"},
+    )
+    cache: Path = Field(
+        default_factory=_user_cache,
+        description="Folder for what is worth keeping between runs: compiled kernels, fetched models.",
+        json_schema_extra={"default": "`$XDG_CACHE_HOME/acreage`, else `~/.cache/acreage`"},
+    )
+    log_level: LogLevel = Field(
+        default="warning",
+        description="How much is logged on standard error: debug, info, warning or error.",
+    )
+    udf_timeout_s: PositiveFloat = Field(
+        default=600.0, description="Seconds that one call of a user-defined function may take."
+    )
+    udf_memory: ByteSize = Field(
+        default=ByteSize(2_000_000_000),
+        description="Memory that one process of a user-defined function may use, beside `memory`.",
+        json_schema_extra={"default": "2GB"},
+    )
+    catalog: str | None = Field(
+        default=None,
+        description=(
+            "The catalog that commands use when `--catalog` is not given: a catalog file, a folder, a STAC "
+            "API address or a configuration file."
+        ),
+        json_schema_extra={"default": "none"},
+    )
+
+    @model_validator(mode="after")
+    def _enough_memory(self) -> Self:
+        for name in ("memory", "udf_memory"):
+            if getattr(self, name) < LEAST_MEMORY:
+                raise ValueError(f"{PREFIX}{name.upper()} is under 256MiB")
+        return self
+
+    @model_validator(mode="after")
+    def _folders_are_folders(self) -> Self:
+        for name in ("scratch", "cache"):
+            folder = getattr(self, name)
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise ValueError(f"{PREFIX}{name.upper()} names {folder}, which is not a folder")
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsInvalid: naming every variable whose value cannot be used.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsInvalid(
+            "The settings cannot be used: " + "; ".join(_problems(error)) + ".",
+            hint="docs/settings.md lists every setting with what it takes.",
+        ) from error
+
+
+def _problems(error: ValidationError) -> list[str]:
+    problems = []
+    for detail in error.errors(include_url=False):
+        text = detail["msg"].removeprefix("Value error, ")
+        if detail["loc"]:
+            text = f"{PREFIX}{str(detail['loc'][0]).upper()}={detail['input']!r}: {text}"
+        problems.append(text)
+    return problems

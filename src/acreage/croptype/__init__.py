@@ -1,0 +1,1 @@
+"""The application's science: workflow graphs, reference data, sampling, model, training, validation."""

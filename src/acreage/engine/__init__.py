@@ -1,0 +1,1 @@
+"""Process graph to plan to windows to files."""

@@ -1,0 +1,1 @@
+"""Simulated scenes over a simulated landscape with known truth."""
