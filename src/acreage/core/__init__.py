@@ -1,0 +1,1 @@
+"""What everyone shares: grids, time, cubes, legends, settings and the error tree."""

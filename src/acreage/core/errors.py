@@ -1,0 +1,223 @@
+"""One error tree for the whole product.
+
+Every error says what was wrong, where, and what to do next. `code` is the openEO error code (or one in its
+style), `http_status` the status that the API answers with, `exit_code` the command line's exit code: each is
+mapped here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class AcreageError(Exception):
+    """Base of all errors that a person is meant to read.
+
+    Args:
+        message: what was wrong and where.
+        hint: what to do next; empty where the message says it.
+    """
+
+    code: ClassVar[str] = "Internal"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.hint, self.__dict__))
+
+
+def _rebuild(kind: type[AcreageError], message: str, hint: str, state: dict[str, object]) -> AcreageError:
+    error = kind.__new__(kind)
+    AcreageError.__init__(error, message, hint=hint)
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidInput(AcreageError):
+    """A file, an option or a value that a person gave cannot be used."""
+
+    code = "InvalidInput"
+    http_status = 400
+    exit_code = 2
+
+
+# --- process graphs -----------------------------------------------------------------------------------------
+
+
+class ProcessGraphError(AcreageError):
+    """A process graph that cannot be run as it stands."""
+
+    code = "ProcessGraphInvalid"
+    http_status = 400
+    exit_code = 2
+
+
+class ProcessGraphMissing(ProcessGraphError):
+    """There is no process graph where one is needed."""
+
+    code = "ProcessGraphMissing"
+
+
+class ProcessUnsupported(ProcessGraphError):
+    """A process id that this engine does not know."""
+
+    code = "ProcessUnsupported"
+
+
+class ProcessParameterRequired(ProcessGraphError):
+    """A required parameter of a process was not given."""
+
+    code = "ProcessParameterRequired"
+
+
+class ProcessParameterUnsupported(ProcessGraphError):
+    """A process was given a parameter that it does not have."""
+
+    code = "ProcessParameterUnsupported"
+
+
+class ProcessParameterInvalid(ProcessGraphError):
+    """A parameter of a process has a value that the process cannot take."""
+
+    code = "ProcessParameterInvalid"
+
+
+class ProcessParameterMissing(ProcessGraphError):
+    """A parameter reference names a parameter that is not defined where it stands."""
+
+    code = "ProcessParameterMissing"
+
+
+class DimensionNotAvailable(ProcessGraphError):
+    """A process names a dimension that the data cube does not have."""
+
+    code = "DimensionNotAvailable"
+
+
+class LabelNotAvailable(ProcessGraphError):
+    """A process names a dimension label (a band, a date) that the data cube does not have."""
+
+    code = "LabelNotAvailable"
+
+
+class CubesNotCompatible(ProcessGraphError):
+    """Two data cubes cannot be combined: other grids, dimensions or labels."""
+
+    code = "IncompatibleDataCubes"
+
+
+class FormatUnsuitable(ProcessGraphError):
+    """Data cannot be stored in the file format that was asked for."""
+
+    code = "FormatUnsuitable"
+
+
+class InvalidProcessGraph(ProcessGraphError):
+    """Several problems of one graph, listed together.
+
+    Args:
+        problems: the single errors, in graph order; at least one.
+    """
+
+    def __init__(self, problems: Sequence[ProcessGraphError]) -> None:
+        lines = "\n".join(f"- [{p.code}] {p}" for p in problems)
+        noun = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"The process graph has {noun}:\n{lines}", hint="")
+        self.problems = tuple(problems)
+
+
+# --- collections and items ----------------------------------------------------------------------------------
+
+
+class CatalogError(AcreageError):
+    """A catalog or its configuration cannot be read or is wrong."""
+
+    code = "CatalogInvalid"
+    http_status = 502
+    exit_code = 3
+
+
+class CollectionNotFound(CatalogError):
+    """The collection is not in the catalog."""
+
+    code = "CollectionNotFound"
+    http_status = 404
+
+
+class NoDataAvailable(CatalogError):
+    """A collection holds no items for the area and time that were asked for."""
+
+    code = "NoDataAvailable"
+    http_status = 400
+
+
+class ItemUnreadable(CatalogError):
+    """An item's asset is missing, truncated or not what the item says.
+
+    Args:
+        item: the STAC item id.
+        asset: the asset or band name.
+    """
+
+    code = "ItemUnreadable"
+    http_status = 502
+
+    def __init__(self, message: str, *, item: str = "", asset: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.item = item
+        self.asset = asset
+
+
+# --- running ------------------------------------------------------------------------------------------------
+
+
+class MemoryBudgetExceeded(AcreageError):
+    """The plan does not fit the memory that was promised to it."""
+
+    code = "MemoryBudgetExceeded"
+    http_status = 400
+    exit_code = 4
+
+
+class WriteFailed(AcreageError):
+    """An output could not be written; nothing was left under its final name."""
+
+    code = "WriteFailed"
+    exit_code = 5
+
+
+class OutputExists(InvalidInput):
+    """An output is there already, and nothing is overwritten unasked."""
+
+    code = "OutputExists"
+
+
+class UdfError(AcreageError):
+    """A user-defined function failed.
+
+    Args:
+        log: what the function printed, newest last.
+    """
+
+    code = "UdfFailed"
+    http_status = 400
+    exit_code = 6
+
+    def __init__(self, message: str, *, hint: str = "", log: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.log = tuple(log)
+
+
+class ModelMismatch(InvalidInput):
+    """A model was given a cube, a season or a legend that it was not trained for."""
+
+    code = "ModelMismatch"

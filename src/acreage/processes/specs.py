@@ -1,0 +1,49 @@
+"""Process descriptions: the official ones from the installed specification, with our small overlay on top."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+_FOLDERS = ("", "proposals", "missing-processes")
+
+
+@lru_cache(maxsize=1)
+def _official_folder() -> Path:
+    # The package's own import loads all descriptions into a namespace; only its files are needed here.
+    package = find_spec("openeo_processes_dask")
+    assert package is not None and package.submodule_search_locations
+    return Path(next(iter(package.submodule_search_locations))) / "specs" / "openeo-processes"
+
+
+@lru_cache(maxsize=1)
+def _overlay() -> Mapping[str, Any]:
+    text = resources.files("acreage.processes").joinpath("specs_overlay.json").read_text("utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+@lru_cache(maxsize=None)
+def load_spec(process_id: str) -> Mapping[str, Any]:
+    """The description of a process: official, overlaid key by key with ours.
+
+    In the overlay, `parameters` replaces the official list of parameters, all other keys replace their official value.
+
+    Raises:
+        KeyError: neither the specification nor the overlay has the process.
+    """
+    official: dict[str, Any] = {}
+    for folder in _FOLDERS:
+        path = _official_folder() / folder / f"{process_id}.json"
+        if path.is_file():
+            official = json.loads(path.read_text("utf-8"))
+            break
+    merged = {**official, **_overlay().get(process_id, {})}
+    if not merged:
+        raise KeyError(process_id)
+    return {"id": process_id, **merged}
