@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, ClassVar
@@ -16,8 +15,6 @@ from typer.core import TyperGroup
 from acreage.core.errors import AcreageError
 
 INTERRUPTED = 130
-# Where a reader closed the pipe (`acreage ... | head`): the shell's 128 + SIGPIPE.
-PIPE_CLOSED = 141
 
 
 def show_error(error: AcreageError) -> None:
@@ -77,7 +74,3 @@ class LazyGroup(TyperGroup):
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            # Python flushes standard output once more at exit; give it somewhere to go.
-            sys.stdout = None
-            raise typer.Exit(PIPE_CLOSED) from None

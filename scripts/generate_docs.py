@@ -1,0 +1,100 @@
+"""Write the pages of docs/ that are generated from the code: docs/settings.md and docs/cli.md.
+
+Run by `make docs`; tests/test_docs.py holds the pages equal to what this writes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from acreage.cli.main import app
+from acreage.core.settings import PREFIX, Settings
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+NOTE = "<!-- Written by `make docs` from {source}; do not edit. -->"
+
+
+def settings_page() -> str:
+    """docs/settings.md: every field of `Settings` with what it takes and its default."""
+    lines = [
+        "# Settings",
+        "",
+        NOTE.format(source="src/acreage/core/settings.py"),
+        "",
+        "Environment variables, read once when a command starts. None needs to be set. A value that cannot",
+        "be used is refused with its name, before anything runs.",
+        "",
+        "| variable | default | what it is |",
+        "|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        default = extra.get("default", field.default)
+        lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command of the tree, parents first, as (words after `acreage`, command)."""
+    yield path, command
+    if hasattr(command, "list_commands"):
+        context = command.context_class(command, info_name=path[-1] if path else "acreage")
+        for name in command.list_commands(context):
+            yield from walk(command.get_command(context, name), (*path, name))
+
+
+def parameters(command: Any) -> list[tuple[str, str]]:
+    """(name as typed, help) of each argument and option that `--help` shows."""
+    rows = []
+    for parameter in command.params:
+        if getattr(parameter, "hidden", False):
+            continue
+        if parameter.param_type_name == "argument":
+            name = parameter.make_metavar(command.context_class(command))
+        else:
+            name = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        notes = []
+        if parameter.required and parameter.param_type_name == "option":
+            notes.append("required")
+        if parameter.default not in (None, False, (), []) and not callable(parameter.default):
+            notes.append(f"default: {_shown(parameter.default)}")
+        text = (parameter.help or "") + (f" ({'; '.join(notes)})" if notes else "")
+        rows.append((name, text))
+    return rows
+
+
+def _shown(value: Any) -> str:
+    return str(getattr(value, "value", value))
+
+
+def cli_page() -> str:
+    """docs/cli.md: every command with its help, arguments and options."""
+    lines = ["# Command line", "", NOTE.format(source="the commands' own help"), ""]
+    for path, command in walk(typer.main.get_command(app)):
+        lines += [f"## `{' '.join(('acreage', *path))}`", "", (command.help or "").strip(), ""]
+        rows = parameters(command)
+        if rows:
+            lines += ["| argument or option | what it is |", "|---|---|"]
+            lines += [f"| `{name}` | {' '.join(text.split())} |" for name, text in rows]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+
+
+def main() -> int:
+    """Write every generated page."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+        print(f"wrote docs/{name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
