@@ -1,1 +1,1 @@
-"""The application's science: workflow graphs, reference data, sampling, model, training, validation."""
+"""The application's science: reference data, time series, features, model, training, validation, workflow."""

@@ -1,0 +1,1 @@
+"""The text of the UDF, and what training shares with it."""
