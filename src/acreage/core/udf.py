@@ -1,7 +1,7 @@
 """What an engine and a UDF runner hand to each other.
 
-The engine knows only these types and the `UdfRunner` Protocol; a runner (`acreage.udf.runner`) fills it, so that
-neither imports the other.
+The engine knows only these types and the `UdfRunner` Protocol; a runner (`acreage.udf.runner`) fills it, so
+that neither imports the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 Label = str | int | float
@@ -57,12 +56,12 @@ class LabelledArray:
     """An array with named, labelled dimensions, as a UDF sees it.
 
     Attributes:
-        values: any shape, also empty; booleans, integers or floats. Nulls are NaN, hence an array with nulls is a
-            float array.
+        values: any shape, also empty; booleans, integers or floats. Nulls are NaN, hence an array with nulls
+            is a float array.
         dims: one name an axis, each once.
-        labels: per dimension as many labels as its axis is long; a dimension without labels is left out. Temporal
-            labels are ISO 8601 strings, bands strings, x and y the pixel centres in CRS units.
-        temporal: names of the temporal dimensions; a UDF sees their labels as datetime64[ns] where all are dates.
+        labels: per dimension as many labels as its axis is long; a dimension without labels is left out.
+            Temporal labels are ISO 8601 strings, bands strings, x and y the pixel centres in CRS units.
+        temporal: names of temporal dimensions; a UDF sees their labels as datetime64[ns] where all are dates.
         attrs: JSON values; `crs` is the CRS of x and y, as `EPSG:3035`.
 
     Raises:
@@ -144,13 +143,14 @@ class UdfProbe:
 
 
 class UdfRunner(Protocol):
-    """Runs UDFs somewhere outside the caller's process. Every method may be called from several threads at once.
+    """Runs UDFs somewhere outside the caller's process; safe to call from several threads at once.
 
-    All methods raise `acreage.core.errors.UdfError`, with the UDF's log, where the UDF or its surroundings fail.
+    All methods raise `acreage.core.errors.UdfError`, with the UDF's log, where the UDF or its surroundings
+    fail.
     """
 
     def run(self, code: UdfCode, array: LabelledArray, context: Mapping[str, Any]) -> UdfResult:
-        """Apply the UDF to one array. `context` holds JSON values. x and y keep their size where they are kept."""
+        """Apply the UDF to one array; x and y, where kept, stay as they are. `context` holds JSON values."""
         ...
 
     def run_features(

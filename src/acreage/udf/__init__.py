@@ -1,0 +1,1 @@
+"""User-defined functions, each run in a process of its own."""
