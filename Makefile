@@ -23,8 +23,7 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --quiet --disable-pip-version-check --index-url $(TORCH_INDEX) $(TORCH))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/lock.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
-	@echo "Ready: $$($(BIN)/acreage --version) in $(VENV)."
+	@version=$$($(BIN)/acreage --version) && touch $@ && echo "Ready: $$version in $(VENV)."
 
 install: $(STAMP) ## set up .venv with the locked versions
 
