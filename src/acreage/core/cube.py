@@ -6,6 +6,7 @@ dimensions of a raster cube is (t, bands, ..., y, x): x and y, where present, co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from acreage.core.grid import Box, Grid
 
 DimensionType = Literal["x", "y", "temporal", "bands", "geometry", "other"]
 Label = str | int | float | np.datetime64
+Attribute = str | float | bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Dimension:
         labels: in order. Empty for x and y, whose labels come from the box. Temporal labels are datetime64[ms]
             (UTC) or strings (period labels such as `2019-03`), bands strings, geometries their ids.
         extent: temporal only: the half-open interval that was filtered, [start, end), datetime64[ms].
+        period: temporal only: the calendar period (`core.temporal.PERIODS`) that string labels name, if any.
     """
 
     name: str
     type: DimensionType
     labels: tuple[Label, ...] = ()
     extent: tuple[np.datetime64, np.datetime64] | None = None
+    period: str | None = None
 
     def index(self, label: Label) -> int:
         """Position of a label.
@@ -78,6 +82,8 @@ class CubeMeta:
         geometries: the shapes of a vector cube's geometry dimension.
         nodata: preferred null value of integer files, None where the writer chooses.
         may_be_null: False where every value is known to be valid.
+        attributes: what else the source says of the data, as (name, value) pairs sorted by name, for example
+            `sar:calibration` or `band:B04:common_name`.
     """
 
     dims: tuple[Dimension, ...]
@@ -86,6 +92,7 @@ class CubeMeta:
     geometries: Geometries | None = None
     nodata: float | int | None = None
     may_be_null: bool = True
+    attributes: tuple[tuple[str, Attribute], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,15 +158,36 @@ class CubeMeta:
         return replace(self, dims=tuple(new if d.name == name else d for d in self.dims))
 
     def without_dim(self, name: str) -> CubeMeta:
-        """The same with one dimension dropped; dropping x or y also drops the box's meaning for it (see reduce)."""
+        """The same with one dimension dropped.
+
+        Without x the box is one column wide (without y one row high), so that windows of what is left are not cut
+        along it; without both there is no box.
+        """
         dropped = self.dim(name)
         dims = tuple(d for d in self.dims if d.name != name)
         geometries = None if dropped.type == "geometry" else self.geometries
-        return replace(self, dims=dims, geometries=geometries)
+        box = self.box
+        if box is not None and dropped.type == "x":
+            box = replace(box, x1=box.x0 + 1)
+        elif box is not None and dropped.type == "y":
+            box = replace(box, y1=box.y0 + 1)
+        if not {"x", "y"} & {d.type for d in dims}:
+            box = None
+        return replace(self, dims=dims, geometries=geometries, box=box)
 
     def with_box(self, box: Box) -> CubeMeta:
         """The same over other pixels."""
         return replace(self, box=box)
+
+    def attribute(self, name: str) -> Attribute | None:
+        """What the source says under this name, or None."""
+        return dict(self.attributes).get(name)
+
+    def with_attributes(self, changes: Mapping[str, Attribute | None]) -> CubeMeta:
+        """The same with attributes set, or removed where the value is None."""
+        merged = {**dict(self.attributes), **changes}
+        kept = tuple(sorted((k, v) for k, v in merged.items() if v is not None))
+        return replace(self, attributes=kept)
 
     def labels_of(self, name: str) -> tuple[Any, ...]:
         """Labels of any dimension; for x and y the pixel centres in CRS units."""
@@ -222,7 +250,8 @@ class Cube:
         if self.meta.box is None or self.meta.box == box:
             return self
         rows, columns = box.slices_in(self.meta.box)
-        index = (..., rows, columns)
+        spatial = {"y": rows, "x": columns}
+        index = tuple(spatial.get(d.type, slice(None)) for d in self.meta.dims)
         return Cube(
             self.values[index], None if self.valid is None else self.valid[index], self.meta.with_box(box)
         )

@@ -109,6 +109,102 @@ class LabelNotAvailable(ProcessGraphError):
     code = "LabelNotAvailable"
 
 
+class DimensionMissing(ProcessGraphError):
+    """A process needs a dimension of a type (bands, say) that the data cube does not have."""
+
+    code = "DimensionMissing"
+
+
+class DimensionExists(ProcessGraphError):
+    """A new dimension has the name of one that is there already."""
+
+    code = "DimensionExists"
+
+
+class DimensionAmbiguous(ProcessGraphError):
+    """A process needs exactly one dimension of a type, and the data cube has none or several."""
+
+    code = "DimensionAmbiguous"
+
+
+class DimensionMismatch(ProcessGraphError):
+    """The dimensions of two data cubes do not go together."""
+
+    code = "DimensionMismatch"
+
+
+class DimensionLabelCountMismatch(ProcessGraphError):
+    """A dimension with more than one label cannot be dropped."""
+
+    code = "DimensionLabelCountMismatch"
+
+
+class TooManyDimensions(ProcessGraphError):
+    """The data cube has several temporal dimensions, and the process was not told which to use."""
+
+    code = "TooManyDimensions"
+
+
+class LabelExists(ProcessGraphError):
+    """A new label is there already."""
+
+    code = "LabelExists"
+
+
+class LabelMismatch(ProcessGraphError):
+    """There are more or fewer new labels than old ones."""
+
+    code = "LabelMismatch"
+
+
+class LabelsNotEnumerated(ProcessGraphError):
+    """Labels are renamed by position, but they are not 0, 1, 2, ..."""
+
+    code = "LabelsNotEnumerated"
+
+
+class DistinctDimensionLabelsRequired(ProcessGraphError):
+    """Labels of a dimension are not distinct."""
+
+    code = "DistinctDimensionLabelsRequired"
+
+
+class TemporalExtentEmpty(ProcessGraphError):
+    """A temporal interval ends before or when it starts."""
+
+    code = "TemporalExtentEmpty"
+
+
+class BandFilterParameterMissing(ProcessGraphError):
+    """Bands are filtered by nothing."""
+
+    code = "BandFilterParameterMissing"
+
+
+class BandExists(ProcessGraphError):
+    """A new band has the name of one that is there already."""
+
+    code = "BandExists"
+
+
+class NirBandAmbiguous(ProcessGraphError):
+    """The near-infrared band is not known."""
+
+    code = "NirBandAmbiguous"
+
+
+class RedBandAmbiguous(ProcessGraphError):
+    """The red band is not known."""
+
+    code = "RedBandAmbiguous"
+
+
+class DigitalElevationModelInvalid(ProcessGraphError):
+    """The elevation model cannot be used with the data."""
+
+    code = "DigitalElevationModelInvalid"
+
+
 class CubesNotCompatible(ProcessGraphError):
     """Two data cubes cannot be combined: other grids, dimensions or labels."""
 

@@ -1,0 +1,1 @@
+"""Shared parts of tests: harnesses and factories of small random cubes."""
