@@ -55,17 +55,24 @@ def parameters(command: Any) -> list[tuple[str, str]]:
         if getattr(parameter, "hidden", False):
             continue
         if parameter.param_type_name == "argument":
-            name = parameter.make_metavar(command.context_class(command))
+            name = (parameter.metavar or parameter.name) + ("" if parameter.nargs == 1 else "...")
+            name = name if parameter.required else f"[{name}]"
         else:
             name = ", ".join([*parameter.opts, *parameter.secondary_opts])
         notes = []
         if parameter.required and parameter.param_type_name == "option":
             notes.append("required")
-        if parameter.default not in (None, False, (), []) and not callable(parameter.default):
-            notes.append(f"default: {_shown(parameter.default)}")
+        default = parameter.default
+        # A switch that is off, or nothing, is what anyone expects.
+        if default is not None and default is not False and default != [] and not callable(default):
+            notes.append(f"default: {_shown(default)}")
         text = (parameter.help or "") + (f" ({'; '.join(notes)})" if notes else "")
         rows.append((name, text))
     return rows
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _shown(value: Any) -> str:
@@ -80,7 +87,7 @@ def cli_page() -> str:
         rows = parameters(command)
         if rows:
             lines += ["| argument or option | what it is |", "|---|---|"]
-            lines += [f"| `{name}` | {' '.join(text.split())} |" for name, text in rows]
+            lines += [f"| `{name}` | {_cell(text)} |" for name, text in rows]
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

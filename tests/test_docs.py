@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import pytest
 import typer
@@ -61,6 +62,28 @@ def test_every_command_says_what_it_does_with_an_example_and_explains_each_optio
     assert f"## `{' '.join(('acreage', *path))}`" in (DOCS / "cli.md").read_text(encoding="utf-8")
     unexplained = [name for name, text in GENERATOR.parameters(command) if not text]
     assert not unexplained
+
+
+def test_parameters_are_listed_as_they_are_typed_with_what_is_required_and_their_defaults() -> None:
+    def run(
+        graph: Annotated[Path, typer.Argument(help="The graph.")],
+        out: Annotated[Path, typer.Option("--out", "-o", help="The file.")],
+        more: Annotated[list[str] | None, typer.Argument(help="More.")] = None,
+        level: Annotated[int, typer.Option(help="How far.")] = 0,
+        draw: Annotated[bool, typer.Option("--draw", help="Draw it.")] = False,
+        secret: Annotated[bool, typer.Option(hidden=True)] = False,
+    ) -> None:
+        """Run."""
+
+    single = typer.Typer(add_completion=False)
+    single.command()(run)
+    assert GENERATOR.parameters(typer.main.get_command(single)) == [
+        ("graph", "The graph."),
+        ("--out, -o", "The file. (required)"),
+        ("[more...]", "More."),
+        ("--level", "How far. (default: 0)"),
+        ("--draw", "Draw it."),
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

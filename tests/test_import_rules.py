@@ -1,4 +1,4 @@
-"""The import contracts of pyproject.toml are those of docs/architecture.md, for the folders to come as well."""
+"""The import contracts of pyproject.toml are those of docs/architecture.md, for folders to come as well."""
 
 from __future__ import annotations
 
