@@ -1,0 +1,199 @@
+"""Collection definitions: openEO names and band names over the names that catalogs use.
+
+A definition is a YAML file. Those of `acreage/catalog/collections` are shipped; others can be named in a catalog
+configuration. docs/catalogs.md says what each key means.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acreage.catalog.items import Interval, MosaicRule
+from acreage.core.errors import CatalogError, InvalidInput
+from acreage.core.temporal import parse_instant
+
+NAN = math.nan  # the one NaN object, so that nodata values compare equal inside tuples
+Harmonise = Literal["none", "sentinel2-baseline"]
+
+
+class Strict(BaseModel):
+    """Frozen, and no unknown keys: a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BandDefinition(Strict):
+    """A band: its openEO name and the asset keys under which catalogs have it."""
+
+    name: str = Field(min_length=1)
+    assets: tuple[str, ...] = Field(min_length=1, description="asset keys, the preferred one first")
+    band_index: int = Field(default=1, ge=1, description="1-based band in the asset's file")
+    common_name: str = ""
+    dtype: str = "float32"
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float = 0.0
+    gsd: float | None = Field(default=None, gt=0)
+    unit: str = ""
+    categorical: bool = False
+    description: str = ""
+    harmonise: Harmonise = Field(default="none", description="rule for offsets of digital numbers")
+
+    @field_validator("dtype")
+    @classmethod
+    def _is_dtype(cls, value: str) -> str:
+        try:
+            return np.dtype(value).name
+        except TypeError as error:
+            raise ValueError(f"{value!r} is not a numpy dtype such as uint16 or float32") from error
+
+    @field_validator("nodata")
+    @classmethod
+    def _one_nan(cls, value: float | None) -> float | None:
+        return NAN if value is not None and math.isnan(value) else value
+
+
+class SourceDefinition(Strict):
+    """Ids under which catalogs have the collection, and what holds for these."""
+
+    ids: tuple[str, ...] = Field(min_length=1)
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class CollectionDefinition(Strict):
+    """A collection as a file defines it."""
+
+    id: str = Field(min_length=1)
+    title: str = ""
+    description: str = ""
+    sources: tuple[SourceDefinition, ...] = ()
+    bands: tuple[BandDefinition, ...] = Field(min_length=1)
+    mosaic: MosaicRule = "item"
+    mosaic_reference: str | None = None
+    interval: tuple[str, str] | None = Field(default=None, description="only items in [start, end) belong to it")
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    license: str = "other"
+    keywords: tuple[str, ...] = ()
+    providers: tuple[dict[str, Any], ...] = ()
+    properties: dict[str, Any] = Field(
+        default_factory=dict, description="item properties where an item does not have them itself"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_band_defaults(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "defaults" in data:
+            data = dict(data)
+            defaults = data.pop("defaults")
+            if not isinstance(defaults, dict):
+                raise ValueError("defaults: a mapping of band keys is needed")
+            if isinstance(data.get("bands"), list):
+                data["bands"] = [defaults | b if isinstance(b, dict) else b for b in data["bands"]]
+        return data
+
+    @field_validator("interval")
+    @classmethod
+    def _is_interval(cls, value: tuple[str, str] | None) -> tuple[str, str] | None:
+        if value is not None:
+            try:
+                start, end = parse_instant(value[0]), parse_instant(value[1])
+            except InvalidInput as error:
+                raise ValueError(str(error)) from error
+            if not start < end:
+                raise ValueError("the interval ends before it starts")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CollectionDefinition:
+        names = [band.name for band in self.bands]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"bands: {', '.join(doubled)} is defined twice")
+        if self.mosaic_reference is not None and self.mosaic_reference not in names:
+            raise ValueError(f"mosaic_reference: {self.mosaic_reference!r} is not one of the bands {names}")
+        return self
+
+    @property
+    def window(self) -> Interval:
+        """The interval as instants; open where none is given."""
+        if self.interval is None:
+            return (None, None)
+        return parse_instant(self.interval[0]), parse_instant(self.interval[1])
+
+    @property
+    def source_ids(self) -> tuple[str, ...]:
+        """All ids under which a catalog may have it, its own included."""
+        return (self.id, *(i for source in self.sources for i in source.ids))
+
+    def attributes_for(self, source_id: str) -> dict[str, Any]:
+        """The facts that hold when it is read from a catalog's collection of this id."""
+        extra = next((s.attributes for s in self.sources if source_id in s.ids), {})
+        return self.attributes | extra
+
+
+def checked(model: type[Any], data: object, where: str) -> Any:
+    """Validate parsed YAML or JSON against a model.
+
+    Raises:
+        CatalogError: naming the file and, for every fault, the key and what is expected.
+    """
+    if not isinstance(data, dict):
+        raise CatalogError(f"{where} holds no mapping of keys to values.", hint="See docs/catalogs.md.")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [
+            f"- {'.'.join(str(part) for part in e['loc']) or 'file'}: "
+            f"{e['msg'].removeprefix('Value error, ')}{_hint(e['type'], model)}"
+            for e in error.errors()
+        ]
+        raise CatalogError(
+            f"{where} is not valid:\n" + "\n".join(faults), hint="Correct these keys; docs/catalogs.md has them all."
+        ) from error
+
+
+def _hint(kind: str, model: type[BaseModel]) -> str:
+    if kind == "extra_forbidden":
+        return f" (unknown key; a {model.__name__} has {', '.join(model.model_fields)})"
+    return ""
+
+
+def read_yaml(path: Path) -> object:
+    """Parse a YAML or JSON file.
+
+    Raises:
+        CatalogError: the file cannot be read or parsed.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{path} is not valid YAML: {error}") from error
+
+
+def load_definition(path: Path) -> CollectionDefinition:
+    """Read one definition file.
+
+    Raises:
+        CatalogError: the file cannot be read or is not valid; names file, key and what is expected.
+    """
+    definition: CollectionDefinition = checked(CollectionDefinition, read_yaml(path), str(path))
+    return definition
+
+
+@cache
+def shipped_definitions() -> tuple[CollectionDefinition, ...]:
+    """The definitions that come with the package, by id."""
+    with resources.as_file(resources.files("acreage.catalog") / "collections") as folder:
+        return tuple(load_definition(path) for path in sorted(folder.glob("*.yaml")))
+
+
