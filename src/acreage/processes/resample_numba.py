@@ -1,0 +1,335 @@
+"""The inner loops of the resampling kernel, compiled.
+
+They follow GDAL's warper (`alg/gdalwarpkernel.cpp`) formula by formula: which neighbours count, how weights are
+renormalised over valid ones, and when a target pixel is null. All take `values` (layers, rows, columns), `valid`
+of the same shape (or with no layers, where all is valid), the source box's corner `x0, y0`, and absolute source
+positions of the target centres; sums are float64 in a fixed order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+_EDGE = 1e-10  # a centre this close to the next pixel counts as in it (GDAL's own tolerance)
+
+BILINEAR, CUBIC, CUBICSPLINE, LANCZOS = 1, 2, 3, 4
+AVERAGE, MODE, MIN, MAX, QUANTILE, SUM, RMS = 0, 1, 2, 3, 4, 5, 6
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _inside(x: float, y: float, x0: int, y0: int, width: int, height: int) -> bool:
+    """True where the position lies in the source box."""
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return False
+    return x0 <= x + _EDGE and y0 <= y + _EDGE and x - _EDGE <= x0 + width and y - _EDGE <= y0 + height
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _pixel(x: float, x0: int, width: int) -> int:
+    return min(max(int(math.floor(x + _EDGE)) - x0, 0), width - 1)
+
+
+@njit(nogil=True, cache=True)
+def near(
+    values: Array, valid: Array, x0: int, y0: int, columns: Array, rows: Array, out: Array, out_valid: Array
+) -> None:
+    """Nearest neighbour: the pixel that the centre lies in."""
+    layers, height, width = values.shape
+    masked = valid.shape[0] > 0
+    for r in range(out.shape[1]):
+        for c in range(out.shape[2]):
+            x, y = columns[r, c], rows[r, c]
+            if not _inside(x, y, x0, y0, width, height):
+                continue
+            i, j = _pixel(x, x0, width), _pixel(y, y0, height)
+            for n in range(layers):
+                if not masked or valid[n, j, i]:
+                    out[n, r, c] = values[n, j, i]
+                    out_valid[n, r, c] = True
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _store(out: Array, n: int, r: int, c: int, value: float, integer: bool, low: float, high: float) -> None:
+    if integer:
+        value = math.floor(value + 0.5)
+        value = min(max(value, low), high)
+    out[n, r, c] = value
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _bilinear_at(
+    values: Array, valid: Array, masked: bool, n: int, i: int, j: int, fx: float, fy: float
+) -> tuple[float, float]:
+    """Weighted sum and sum of weights of the valid ones among the 2 x 2 pixels from (j, i)."""
+    height, width = values.shape[1], values.shape[2]
+    total = 0.0
+    weights = 0.0
+    for b in range(2):
+        jj = j + b
+        if jj < 0 or jj >= height:
+            continue
+        wy = fy if b == 1 else 1.0 - fy
+        for a in range(2):
+            ii = i + a
+            if ii < 0 or ii >= width or (masked and not valid[n, jj, ii]):
+                continue
+            weight = (fx if a == 1 else 1.0 - fx) * wy
+            if weight != 0.0:  # a neighbour without weight must not bring its NaN in
+                total += weight * values[n, jj, ii]
+                weights += weight
+    return total, weights
+
+
+@njit(nogil=True, cache=True)
+def four_samples(
+    values: Array,
+    valid: Array,
+    x0: int,
+    y0: int,
+    columns: Array,
+    rows: Array,
+    cubic: bool,
+    integer: bool,
+    low: float,
+    high: float,
+    out: Array,
+    out_valid: Array,
+) -> None:
+    """Bilinear over 2 x 2, or cubic convolution (a = -0.5) over 4 x 4 pixels, where nothing is shrunk.
+
+    Cubic is bilinear wherever one of its sixteen pixels is missing, as GDAL has it.
+    """
+    layers, height, width = values.shape
+    masked = valid.shape[0] > 0
+    wx = np.empty(4)
+    wy = np.empty(4)
+    for r in range(out.shape[1]):
+        for c in range(out.shape[2]):
+            x, y = columns[r, c], rows[r, c]
+            if not _inside(x, y, x0, y0, width, height):
+                continue
+            floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
+            fx, fy = x - 0.5 - floor_x, y - 0.5 - floor_y
+            i, j = int(floor_x) - x0, int(floor_y) - y0
+            whole = cubic and i >= 1 and j >= 1 and i + 2 < width and j + 2 < height
+            if whole:
+                _convolution(fx, wx)
+                _convolution(fy, wy)
+            at_i, at_j = _pixel(x, x0, width), _pixel(y, y0, height)
+            for n in range(layers):
+                if masked and not valid[n, at_j, at_i]:
+                    continue
+                complete = whole
+                if whole:
+                    total = 0.0
+                    for b in range(4):
+                        line = 0.0
+                        for a in range(4):
+                            if masked and not valid[n, j + b - 1, i + a - 1]:
+                                complete = False
+                            line += wx[a] * values[n, j + b - 1, i + a - 1]
+                        total += wy[b] * line
+                    if complete:
+                        _store(out, n, r, c, total, integer, low, high)
+                        out_valid[n, r, c] = True
+                if not complete:
+                    total, weights = _bilinear_at(values, valid, masked, n, i, j, fx, fy)
+                    if weights >= 0.00001:
+                        _store(out, n, r, c, total / weights, integer, low, high)
+                        out_valid[n, r, c] = True
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _convolution(f: float, weights: Array) -> None:
+    """Keys's cubic convolution with a = -0.5 at a distance f from the second of four samples."""
+    f2, f3 = f * f, f * f * f
+    weights[0] = 0.5 * (-f + 2.0 * f2 - f3)
+    weights[1] = 1.0 + 0.5 * (-5.0 * f2 + 3.0 * f3)
+    weights[2] = 0.5 * (f + 4.0 * f2 - 3.0 * f3)
+    weights[3] = 0.5 * (-f2 + f3)
+
+
+@njit(nogil=True, cache=True)
+def _weight(kind: int, x: float) -> float:
+    """Value of a filter at a distance in (scaled) source pixels."""
+    d = abs(x)
+    if kind == BILINEAR:
+        return 1.0 - d if d <= 1.0 else 0.0
+    if kind == CUBIC:
+        if d <= 1.0:
+            return d * d * (1.5 * d - 2.5) + 1.0
+        return d * (d * (-0.5 * d + 2.5) - 4.0) + 2.0 if d <= 2.0 else 0.0
+    if kind == CUBICSPLINE:
+        if d <= 1.0:
+            return (4.0 + d * d * (3.0 * d - 6.0)) / 6.0
+        return (2.0 - d) * (2.0 - d) * (2.0 - d) / 6.0 if d <= 2.0 else 0.0
+    if d == 0.0:
+        return 1.0
+    if d >= 3.0:
+        return 0.0
+    angle = math.pi * d
+    return 3.0 * math.sin(angle) * math.sin(angle / 3.0) / (angle * angle)
+
+
+@njit(nogil=True, cache=True)
+def weighted(
+    values: Array,
+    valid: Array,
+    x0: int,
+    y0: int,
+    columns: Array,
+    rows: Array,
+    scale_x: Array,
+    scale_y: Array,
+    kind: int,
+    radius: int,
+    integer: bool,
+    low: float,
+    high: float,
+    out: Array,
+    out_valid: Array,
+) -> None:
+    """A separable filter, stretched by 1 / scale where the target is coarser (scale < 1), so that nothing aliases."""
+    layers, height, width = values.shape
+    masked = valid.shape[0] > 0
+    wx = np.empty(64)
+    for r in range(out.shape[1]):
+        for c in range(out.shape[2]):
+            x, y = columns[r, c], rows[r, c]
+            if not _inside(x, y, x0, y0, width, height):
+                continue
+            sx, sy = min(scale_x[r, c], 1.0), min(scale_y[r, c], 1.0)
+            reach_x, reach_y = int(math.ceil(radius / sx)), int(math.ceil(radius / sy))
+            floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
+            fx, fy = x - 0.5 - floor_x, y - 0.5 - floor_y
+            i, j = int(floor_x) - x0, int(floor_y) - y0
+            first_i, last_i = max(i + 1 - reach_x, 0), min(i + reach_x, width - 1)
+            first_j, last_j = max(j + 1 - reach_y, 0), min(j + reach_y, height - 1)
+            if wx.size < 2 * reach_x + 2:
+                wx = np.empty(2 * reach_x + 2)
+            for ii in range(first_i, last_i + 1):
+                wx[ii - first_i] = _weight(kind, (ii - i - fx) * sx)
+            at_i, at_j = _pixel(x, x0, width), _pixel(y, y0, height)
+            for n in range(layers):
+                if masked and not valid[n, at_j, at_i]:
+                    continue
+                total = 0.0
+                weights = 0.0
+                for jj in range(first_j, last_j + 1):
+                    line = 0.0
+                    line_weights = 0.0
+                    for ii in range(first_i, last_i + 1):
+                        weight = wx[ii - first_i]
+                        if weight != 0.0 and (not masked or valid[n, jj, ii]):
+                            line += weight * values[n, jj, ii]
+                            line_weights += weight
+                    if line_weights != 0.0:
+                        wy = _weight(kind, (jj - j - fy) * sy)
+                        total += wy * line
+                        weights += wy * line_weights
+                if weights >= 0.000001:
+                    _store(out, n, r, c, total / weights, integer, low, high)
+                    out_valid[n, r, c] = True
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _share(pixel: int, start: float, stop: float) -> float:
+    """Share of a pixel that lies in [start, stop]."""
+    return max(min(stop, pixel + 1.0) - max(start, float(pixel)), 0.0)
+
+
+@njit(nogil=True, cache=True)
+def _statistic(kind: int, quantile: float, found: Array, shares: Array, count: int) -> float:
+    """One statistic of the values and area shares of the source pixels below a target pixel (count >= 1)."""
+    if kind == MIN:
+        return float(found[:count].min())
+    if kind == MAX:
+        return float(found[:count].max())
+    if kind == QUANTILE:
+        ordered = np.sort(found[:count])
+        return float(ordered[max(int(math.ceil(quantile * count)) - 1, 0)])
+    total = 0.0
+    area = 0.0
+    if kind == MODE:
+        best = -1.0
+        answer = found[0]
+        for a in range(count):
+            area = 0.0
+            for b in range(count):
+                if found[b] == found[a]:
+                    area += shares[b]
+            if area > best:
+                best = area
+                answer = found[a]
+        return float(answer)
+    for a in range(count):
+        total += shares[a] * (found[a] * found[a] if kind == RMS else found[a])
+        area += shares[a]
+    if kind == SUM:
+        return total
+    return math.sqrt(total / area) if kind == RMS else total / area
+
+
+@njit(nogil=True, cache=True)
+def areal(
+    values: Array,
+    valid: Array,
+    x0: int,
+    y0: int,
+    columns: Array,
+    rows: Array,
+    span_x: Array,
+    span_y: Array,
+    kind: int,
+    quantile: float,
+    integer: bool,
+    low: float,
+    high: float,
+    out: Array,
+    out_valid: Array,
+) -> None:
+    """A statistic of the source pixels that a target pixel covers.
+
+    The target pixel is the box of `span_x` x `span_y` source pixels around its centre. Average, mode, sum and rms weigh a
+    source pixel by its share of area; min, max and quantiles take every pixel that is touched.
+    """
+    layers, height, width = values.shape
+    masked = valid.shape[0] > 0
+    found = np.empty(64)
+    shares = np.empty(64)
+    for r in range(out.shape[1]):
+        for c in range(out.shape[2]):
+            x, y = columns[r, c], rows[r, c]
+            if not (math.isfinite(x) and math.isfinite(y)):
+                continue
+            left, right = x - span_x[r, c] / 2.0, x + span_x[r, c] / 2.0
+            top, bottom = y - span_y[r, c] / 2.0, y + span_y[r, c] / 2.0
+            first_i = max(int(math.floor(left + 1e-7)), x0)
+            first_j = max(int(math.floor(top + 1e-7)), y0)
+            last_i = min(int(math.ceil(right - 1e-7)), x0 + width)
+            last_j = min(int(math.ceil(bottom - 1e-7)), y0 + height)
+            need = max(last_i - first_i, 0) * max(last_j - first_j, 0)
+            if need > found.size:
+                found = np.empty(need)
+                shares = np.empty(need)
+            for n in range(layers):
+                count = 0
+                for j in range(first_j, last_j):
+                    share_y = _share(j, top, bottom)
+                    for i in range(first_i, last_i):
+                        if masked and not valid[n, j - y0, i - x0]:
+                            continue
+                        share = share_y * _share(i, left, right)
+                        if share > 0.0:
+                            found[count] = values[n, j - y0, i - x0]
+                            shares[count] = share
+                            count += 1
+                if count > 0:
+                    _store(out, n, r, c, _statistic(kind, quantile, found, shares, count), integer, low, high)
+                    out_valid[n, r, c] = True
