@@ -88,11 +88,11 @@ class Legend:
         if not self.classes:
             raise InvalidInput(f"Legend {self.name!r} has no classes.", hint="Give it at least one.")
         for what, values in (
-            ("code", [c.code for c in self.classes]),
+            ("code", [str(c.code) for c in self.classes]),
             ("name", [c.name for c in self.classes]),
             ("source code", [s for c in self.classes for s in c.source_codes]),
         ):
-            if twice := sorted({str(v) for v in values if values.count(v) > 1}):
+            if twice := sorted({v for v in values if values.count(v) > 1}):
                 raise InvalidInput(f"Legend {self.name!r} has the {what} {', '.join(twice)} more than once.")
         if self.other is not None and self.other not in {c.code for c in self.classes}:
             raise InvalidInput(f"Legend {self.name!r} names {self.other} as its other class, which it lacks.")
@@ -129,6 +129,15 @@ class Legend:
         other = self.other if self.other in codes else None
         return replace(self, classes=tuple(c for c in self.classes if c.code in codes), other=other)
 
+    def without(self, names: Collection[str]) -> Legend:
+        """The legend without the classes of these names; their labels then belong to no class."""
+        if unknown := sorted(set(names) - set(self.names.values())):
+            raise InvalidInput(
+                f"Legend {self.name!r} has no class {', '.join(unknown)}.",
+                hint=f"It has: {', '.join(self.names.values())}.",
+            )
+        return self.keep([c.code for c in self.classes if c.name not in names])
+
     def merge_into_other(self, codes: Iterable[int]) -> Legend:
         """The legend with these classes merged into its other class, source codes and names included."""
         if self.other is None:
@@ -143,7 +152,8 @@ class Legend:
 
     def colour_table(self) -> dict[int, tuple[int, int, int, int]]:
         """RGBA (0..255) of every class and reserved code; outside is transparent."""
-        table = {item.code: _rgba(item.colour) for item in (*RESERVED, *self.classes)}
+        table = {item.code: _rgba(item.colour) for item in RESERVED}
+        table |= {item.code: _rgba(item.colour) for item in self.classes}
         table[OUTSIDE] = (*table[OUTSIDE][:3], 0)
         return dict(sorted(table.items()))
 

@@ -14,8 +14,8 @@ from acreage.core.errors import InvalidInput
 from acreage.croptype.series import Samples
 from acreage.croptype.udf_source.crop_type_udf import (
     Channel,
-    FeatureSpec,
     Features,
+    FeatureSpec,
     features,
     raw_channel,
     sensor_of,

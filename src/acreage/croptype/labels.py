@@ -44,8 +44,9 @@ def open_samples(path: Path) -> Samples:
 def samples_from_worldcereal(table: pa.Table) -> Samples:
     """Samples from a WorldCereal table with one row per sample and dekad.
 
-    65535 is nodata; S1 digital numbers are dB = 20 log10(DN) - 83, here turned to linear power; a band that is
-    nodata throughout is left out. Label: `ewoc_code`; region: `h3_l3_cell`. Missing rows become missing values.
+    65535 is nodata; S1 digital numbers are dB = 20 log10(DN) - 83, here turned to linear power; a band
+    that is nodata throughout is left out. Label: `ewoc_code`; region: `h3_l3_cell`. Missing rows become
+    missing values.
     """
     needed = {"sample_id", "timestamp", "ewoc_code", "h3_l3_cell", "geometry"}
     if missing := sorted(needed - set(table.column_names)):
@@ -60,7 +61,9 @@ def samples_from_worldcereal(table: pa.Table) -> Samples:
         samples["sample_id"].searchsorted(rows["sample_id"]),
         np.searchsorted(times, rows["timestamp"].to_numpy()),
     )
-    layers = {band: _layer(rows[column], at, (len(samples), len(times)), band) for column, band in present.items()}
+    layers = {
+        band: _layer(rows[column], at, (len(samples), len(times)), band) for column, band in present.items()
+    }
     layers = {band: layer for band, layer in layers.items() if np.isfinite(layer).any()}
     return Samples(
         ids=samples["sample_id"].to_numpy(str),
@@ -203,7 +206,7 @@ def read_hcat(path: Path) -> dict[str, str]:
 
 
 def read_eurocrops_country(path: Path) -> dict[str, str]:
-    """A country's own crop codes to HCAT3 codes, from a EuroCrops country mapping; rows without are left out."""
+    """A country's own crop codes to HCAT3 codes, from a EuroCrops country mapping, where it has one."""
     rows = _csv_rows(path, {"original_code", "HCAT3_code"})
     return {row["original_code"]: row["HCAT3_code"] for row in rows if row["HCAT3_code"]}
 

@@ -83,8 +83,8 @@ class TrainedModel:
         found = [d.strftime("%m-%d") for d in season_dekads(season)]
         if found != list(self.spec.dekads):
             raise ModelMismatch(
-                f"The season {season} has the dekads {found[0]} to {found[-1]} ({len(found)}), but the model was "
-                f"trained on {self.spec.dekads[0]} to {self.spec.dekads[-1]} ({len(self.spec.dekads)}).",
+                f"The season {season} has the dekads {found[0]} to {found[-1]} ({len(found)}), but the model "
+                f"was trained on {self.spec.dekads[0]} to {self.spec.dekads[-1]} ({len(self.spec.dekads)}).",
                 hint="Map the model's season, or train a model for this one.",
             )
 
@@ -100,7 +100,8 @@ def check_landcover(legend: Legend, kept: Collection[int]) -> None:
         codes = ",".join(str(c) for c in sorted({code for c in removed for code in c.landcover} | set(kept)))
         raise InvalidInput(
             f"The cropland mask keeps WorldCover {', '.join(map(str, sorted(kept)))} and so removes {names}.",
-            hint=f"Keep their land cover (--landcover {codes}) or leave them out (--without {names.replace(', ', ',')}).",
+            hint=f"Keep their land cover (--landcover {codes}) or leave them out "
+            f"(--without {names.replace(', ', ',')}).",
         )
 
 

@@ -1,8 +1,8 @@
 """Dekad time series of labelled samples: the table that sampling writes and training reads.
 
-File: GeoParquet, one row a sample. Columns `sample_id`, `label`, `group`, `region`, `geometry`, and one column
-a band with a list of float32, one value a dekad, NaN or null where nothing was observed. The schema metadata
-key `acreage:series` holds JSON: `version`, `bands` and `dekads` (ISO dates of their first days).
+File: GeoParquet, one row a sample. Columns `sample_id`, `label`, `group`, `region`, `geometry`, and one
+column a band with a list of float32, one value a dekad, NaN or null where nothing was observed. The schema
+metadata key `acreage:series` holds JSON: `version`, `bands` and `dekads` (ISO dates of their first days).
 """
 
 from __future__ import annotations
@@ -195,7 +195,9 @@ def _about(table: pa.Table, path: Path) -> dict[str, Any]:
         )
     about: dict[str, Any] = json.loads(stored)
     if about.get("version") != VERSION:
-        raise InvalidInput(f"{path} is a samples file of version {about.get('version')}; this reads {VERSION}.")
+        raise InvalidInput(
+            f"{path} is a samples file of version {about.get('version')}; this reads {VERSION}."
+        )
     return about
 
 
@@ -206,7 +208,8 @@ def _band_column(table: pa.Table, band: str, dekads: int, path: Path) -> NDArray
     lengths = np.diff(column.offsets.to_numpy())
     if (lengths != dekads).any():
         raise InvalidInput(
-            f"Column {band} of {path} has lists of {lengths.min()} to {lengths.max()} values, not of {dekads}."
+            f"Column {band} of {path} has lists of {lengths.min()} to {lengths.max()} values, "
+            f"not of {dekads}."
         )
     flat = column.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat, np.float32).reshape(-1, dekads)

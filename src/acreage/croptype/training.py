@@ -61,14 +61,18 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         if self.architecture not in architectures():
             raise InvalidInput(
-                f"There is no architecture {self.architecture!r}.", hint=f"Use one of {', '.join(architectures())}."
+                f"There is no architecture {self.architecture!r}.",
+                hint=f"Use one of {', '.join(architectures())}.",
             )
         if self.members < 2 or self.epochs < 1 or self.patience < 1 or self.batch < 2 or self.min_samples < 2:
             raise InvalidInput(
-                "Training needs at least 2 members, 1 epoch, 1 epoch of patience, batches of 2 and 2 samples a class."
+                "Training needs at least 2 members, 1 epoch, 1 epoch of patience, batches of 2 "
+                "and 2 samples a class."
             )
         if not 0 <= self.drop_observations < 1:
-            raise InvalidInput(f"The share of dropped observations is {self.drop_observations}, not in [0, 1).")
+            raise InvalidInput(
+                f"The share of dropped observations is {self.drop_observations}, not in [0, 1)."
+            )
 
 
 def train(
@@ -126,7 +130,10 @@ def train_labelled(
         landcover,
         {"architecture": options.architecture, "settings": options.settings, "members": len(members)},
         _provenance(labelled, spec, landcover, options),
-        {"how": f"each sample scored by the one of {len(members)} members that held it out", **scores.to_dict()},
+        {
+            "how": f"each sample scored by the one of {len(members)} members that held it out",
+            **scores.to_dict(),
+        },
     )
 
 
@@ -170,12 +177,14 @@ def _fit_member(
     series, static, wanted = (torch.from_numpy(a) for a in (inputs.series, inputs.static, task.targets))
     weights = _class_weights(task.targets[fit], task.classes, options.class_weight_power)
     loss = nn.CrossEntropyLoss(weights, label_smoothing=options.label_smoothing)
-    optimizer = torch.optim.AdamW(network.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), options.learning_rate, weight_decay=options.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, options.epochs)
     best, best_state, since = float("inf"), copy.deepcopy(network.state_dict()), 0
     for epoch in range(options.epochs):
         network.train()
-        for part in torch.from_numpy(fit)[torch.randperm(len(fit))].split(options.batch):
+        for part in torch.split(torch.from_numpy(fit)[torch.randperm(len(fit))], options.batch):
             if len(part) < 2:  # batch normalisation has no variance of one
                 continue
             optimizer.zero_grad()

@@ -25,7 +25,7 @@ Method = Callable[[Labelled, Samples, int], NDArray[np.int64]]
 """(training part, samples to predict, seed) to class indices (N,) of the training part's legend."""
 
 Report = Callable[[str], None]
-"""Called with one line before each fit."""
+"""Called with one line after each fit."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,10 @@ def model_method(options: TrainingOptions) -> Method:
 
 
 def random_forest(part: Labelled, unseen: Samples, seed: int) -> NDArray[np.int64]:
-    """scikit-learn's random forest, 500 trees, balanced class weights, on the same features, NaN where missing."""
+    """scikit-learn's random forest of 500 trees with balanced class weights, on the same features.
+
+    Missing values are given to it as NaN, which it splits on.
+    """
     spec = fit_features(part.samples)
     forest = RandomForestClassifier(500, class_weight="balanced_subsample", random_state=seed, n_jobs=1)
     forest.fit(feature_matrix(part.samples.values, spec), part.targets)
@@ -127,11 +130,11 @@ def evaluate(
         )
         unseen = labelled.samples.select(split.test)
         for name, method in methods.items():
-            if report:
-                report(f"{split.experiment}, seed {split.seed}, fold {split.fold}: {name}")
             found = method(part, unseen, split.seed)
             scores = score(labelled.targets[split.test], found, labelled.names)
             runs.append(Run(name, split.experiment, split.seed, split.fold, len(split.train), scores))
+            if report:
+                report(f"{split.experiment}, seed {split.seed}, fold {split.fold}: {name}")
     return runs
 
 
@@ -192,7 +195,9 @@ def score_model(model: TrainedModel, samples: Samples) -> tuple[Scores, dict[str
     """
     found = [model.legend.classify(label) for label in samples.labels.tolist()]
     known = np.array([c is not None for c in found])
-    unknown = {str(k): int(v) for k, v in zip(*np.unique(samples.labels[~known], return_counts=True), strict=True)}
+    unknown = {
+        str(k): int(v) for k, v in zip(*np.unique(samples.labels[~known], return_counts=True), strict=True)
+    }
     if not known.any():
         raise InvalidInput("No sample has a label that the model's legend knows.")
     position = {c.code: i for i, c in enumerate(model.legend.classes)}

@@ -6,7 +6,7 @@ trained on and the features it sees in a job cannot drift apart.
 
 Context of the UDF (all of it is data, no code):
 
-- ``model``: path or ``file://`` address of the model file on the worker;
+- ``model``: path, or ``file://``, ``http://`` or ``https://`` address of the model file;
 - ``model_sha256``: hex digest which that file must have;
 - ``batch_pixels`` (optional, 2048): pixels of one batch; every batch has this shape, the last one is padded;
 - ``threads`` (optional, 1): threads that PyTorch may use in this process.
@@ -16,8 +16,6 @@ metres, CROPLAND 1 = cropland, 0 = not, NaN = outside. Missing observations are 
 Output: dimensions bands, y, x, uint8, bands ``class`` and ``confidence``. Confidence is 100 times the
 probability of the class, rounded; 255 where there is no class.
 """
-
-from __future__ import annotations
 
 import functools
 import hashlib
@@ -30,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -75,6 +74,7 @@ class Channel:
 
     @property
     def sensor(self) -> str:
+        """The sensor of its source bands."""
         return sensor_of(self.sources[0])
 
 
@@ -89,10 +89,12 @@ class FeatureSpec:
 
     @property
     def temporal(self) -> tuple[Channel, ...]:
+        """Channels with a time series."""
         return tuple(c for c in self.channels if c.sensor not in STATIC_SENSORS)
 
     @property
     def static(self) -> tuple[Channel, ...]:
+        """Channels with one value a pixel."""
         return tuple(c for c in self.channels if c.sensor in STATIC_SENSORS)
 
     @property
@@ -101,10 +103,12 @@ class FeatureSpec:
         return tuple(dict.fromkeys(c.sensor for c in self.temporal))
 
     def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form, as stored in the model file."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> FeatureSpec:
+    def from_dict(cls, data: dict[str, Any]) -> "FeatureSpec":
+        """The definition from its stored form."""
         channels = tuple(Channel(**{**c, "sources": tuple(c["sources"])}) for c in data["channels"])
         return cls(tuple(data["bands"]), tuple(data["dekads"]), channels)
 
@@ -172,13 +176,13 @@ def features(values: Float, spec: FeatureSpec) -> Features:
 def _scaled(raw: Float, channel: Channel) -> Float:
     scaled = (raw - np.float32(channel.offset)) / np.float32(channel.scale)
     # Far outliers (a cloud's edge, a radio interference) carry no more than "very high"; they must not rule.
-    return np.clip(np.nan_to_num(scaled, nan=0.0), -6, 6).astype(np.float32)
+    return np.asarray(np.clip(np.nan_to_num(scaled, nan=0.0), -6, 6), np.float32)
 
 
 def _first_known(raw: Float) -> tuple[Float, NDArray[np.bool_]]:
     known = np.isfinite(raw)
     first = known.argmax(axis=1)
-    return raw[np.arange(len(raw)), first], known.any(axis=1)
+    return np.asarray(raw[np.arange(len(raw)), first]), np.asarray(known.any(axis=1))
 
 
 def dekad_of(label: Any) -> str:
@@ -186,7 +190,7 @@ def dekad_of(label: Any) -> str:
 
     Understands dates (datetime64, ISO text) and openEO's dekad labels ``YYYY-01`` .. ``YYYY-36``.
     """
-    text = str(np.datetime64(label, "D")) if isinstance(label, np.datetime64) else str(label)
+    text = str(label.astype("datetime64[D]")) if isinstance(label, np.datetime64) else str(label)
     if date := re.match(r"\d{4}-(\d{2})-(\d{2})", text):
         return f"{date[1]}-{(1, 11, 21)[min((int(date[2]) - 1) // 10, 2)]:02d}"
     if (ordinal := re.fullmatch(r"\d{4}-(\d{2})", text)) and 1 <= int(ordinal[1]) <= 36:
@@ -199,7 +203,9 @@ def differences(spec: FeatureSpec, bands: list[str], labels: list[Any]) -> list[
     """Everything in which a cube's bands and time labels differ from what a model reads; empty if nothing."""
     found = []
     if missing := [b for b in spec.bands if b not in bands]:
-        found.append(f"bands missing from the cube: {', '.join(missing)} (it has {', '.join(bands) or 'none'})")
+        found.append(
+            f"bands missing from the cube: {', '.join(missing)} (it has {', '.join(bands) or 'none'})"
+        )
     dekads = [dekad_of(label) for label in labels]
     if lacking := [d for d in spec.dekads if d not in dekads]:
         found.append(f"dekads missing from the cube: {', '.join(lacking)}")
@@ -249,44 +255,13 @@ class TemporalCnn(nn.Module):
         )
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Logits (N, classes)."""
         encoded = self.convolutions(series).flatten(1)
         return torch.as_tensor(self.head(torch.cat([encoded, static], dim=1)))
 
 
-class MaskedAttention(nn.Module):
-    """One encoder layer of attention over observed dekads, then a learned pooling; cheap and order-aware."""
-
-    def __init__(
-        self,
-        channels: int,
-        steps: int,
-        static: int,
-        classes: int,
-        width: int = 48,
-        heads: int = 4,
-        dropout: float = 0.2,
-    ) -> None:
-        super().__init__()
-        self.embed = nn.Conv1d(channels, width, 3, padding=1)
-        self.position = nn.Parameter(torch.randn(1, steps, width) * 0.1)
-        self.layer = nn.TransformerEncoderLayer(
-            width, heads, 2 * width, dropout, batch_first=True, norm_first=True
-        )
-        self.score = nn.Linear(width, heads)
-        self.head = nn.Sequential(
-            nn.Linear(width * heads + static, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, classes)
-        )
-
-    def forward(self, series: Tensor, static: Tensor) -> Tensor:
-        encoded = self.layer(self.embed(series).transpose(1, 2) + self.position)
-        weights = torch.softmax(self.score(encoded), dim=1)
-        pooled = torch.einsum("nth,ntw->nhw", weights, encoded).flatten(1)
-        return torch.as_tensor(self.head(torch.cat([pooled, static], dim=1)))
-
-
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "temporal_cnn": TemporalCnn,
-    "masked_attention": MaskedAttention,
 }
 """Architectures a model file may name. A worker has only this file, so a new one is added here."""
 
@@ -299,6 +274,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Probabilities (N, classes), of logits of every member."""
         return torch.stack([m(series, static).softmax(dim=1) for m in self.members]).mean(dim=0)
 
 
@@ -331,7 +307,9 @@ class Classifier:
         for start in range(0, len(values), batch_pixels):
             part = values[start : start + batch_pixels]
             short = batch_pixels - len(part)
-            out[start : start + len(part)] = self._batch(np.pad(part, ((0, short), (0, 0), (0, 0))))[: len(part)]
+            out[start : start + len(part)] = self._batch(np.pad(part, ((0, short), (0, 0), (0, 0))))[
+                : len(part)
+            ]
         return out
 
     def _batch(self, values: Float) -> Float:
@@ -340,7 +318,9 @@ class Classifier:
             result = self.network(torch.from_numpy(inputs.series), torch.from_numpy(inputs.static))
         return np.asarray(result.numpy(), np.float32)
 
-    def classify(self, values: Float, batch_pixels: int = 2048) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def classify(
+        self, values: Float, batch_pixels: int = 2048
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Class codes and confidences (0..100), each (N,) uint8."""
         probabilities = self.probabilities(values, batch_pixels)
         confidence = np.rint(100 * probabilities.max(axis=1, initial=0)).astype(np.uint8)
@@ -354,7 +334,9 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
         if not isinstance(stored, dict) or stored.get("format") != FILE_FORMAT:
             raise ValueError("it is not a crop type model")
         if stored.get("version") != FILE_VERSION:
-            raise ValueError(f"it has format version {stored.get('version')!r}, this code reads {FILE_VERSION}")
+            raise ValueError(
+                f"it has format version {stored.get('version')!r}, this code reads {FILE_VERSION}"
+            )
         metadata = json.loads(stored["metadata"])
         spec = FeatureSpec.from_dict(metadata["features"])
         codes = np.array([c["code"] for c in metadata["legend"]["classes"]], np.uint8)
@@ -371,12 +353,16 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
 def load_classifier(path: str, sha256: str) -> Classifier:
     """The model at a path, checked against its digest; once per process, however many windows follow."""
     address = urlparse(path)
-    if address.scheme not in ("", "file"):
-        raise ValueError(f"context 'model' must be a path or file:// address on the worker, not {path!r}")
     try:
-        content = Path(unquote(address.path) if address.scheme else path).read_bytes()
+        if address.scheme in ("http", "https"):
+            with urlopen(path, timeout=120) as response:
+                content = response.read()
+        elif address.scheme in ("", "file"):
+            content = Path(unquote(address.path) if address.scheme else path).read_bytes()
+        else:
+            raise ValueError(f"context 'model' must be a path or a file, http or https address, not {path!r}")
     except OSError as error:
-        raise ValueError(f"the model file cannot be read: {error}") from error
+        raise ValueError(f"the model {path} cannot be read: {error}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256.lower():
         raise ValueError(f"model {path} has sha256 {found}, but the job was made for {sha256}")
@@ -386,26 +372,32 @@ def load_classifier(path: str, sha256: str) -> Classifier:
 # ---------------------------------------------------------------------------------------------------- UDF
 
 
-def apply_datacube(cube: Any, context: dict[str, Any]) -> Any:
+def apply_datacube(cube: xr.DataArray, context: dict[str, Any]) -> Any:
     """Class and confidence of every pixel; see the module's text for input, output and context.
 
     `cube` is an xarray.DataArray or an openeo.udf.XarrayDataCube; the same type comes back.
     """
     for key in ("model", "model_sha256"):
         if not isinstance(context.get(key), str):
-            raise ValueError(f"the UDF's context needs {key!r} as text; it has: {', '.join(sorted(context)) or 'nothing'}")
+            raise ValueError(
+                f"the UDF's context needs {key!r} as text; it has: {', '.join(sorted(context)) or 'nothing'}"
+            )
     torch.set_num_threads(int(context.get("threads", 1)))
     classifier = load_classifier(context["model"], context["model_sha256"])
-    array = cube if isinstance(cube, xr.DataArray) else cube.get_array()
-    result = classify_cube(array, classifier, int(context.get("batch_pixels", 2048)))
-    return result if isinstance(cube, xr.DataArray) else type(cube)(result)
+    wrapped = hasattr(cube, "get_array")
+    result = classify_cube(
+        cube.get_array() if wrapped else cube, classifier, int(context.get("batch_pixels", 2048))
+    )
+    return type(cube)(result) if wrapped else result
 
 
 def classify_cube(cube: xr.DataArray, classifier: Classifier, batch_pixels: int = 2048) -> xr.DataArray:
     """Output cube (bands, y, x) uint8 for an input cube with dimensions t, bands, y, x."""
     spec = classifier.spec
     if absent := [d for d in ("t", "bands", "y", "x") if d not in cube.dims]:
-        raise ValueError(f"the cube lacks the dimension(s) {', '.join(absent)}; it has {', '.join(map(str, cube.dims))}")
+        raise ValueError(
+            f"the cube lacks the dimension(s) {', '.join(absent)}; it has {', '.join(map(str, cube.dims))}"
+        )
     bands = [str(b) for b in cube["bands"].values]
     found = differences(spec, bands, list(cube["t"].values))
     if MASK_BAND not in bands:
@@ -416,7 +408,9 @@ def classify_cube(cube: xr.DataArray, classifier: Classifier, batch_pixels: int 
     mask, _ = _first_known(data[:, bands.index(MASK_BAND)].reshape(data.shape[0], -1).T.astype(np.float32))
     order = [bands.index(b) for b in spec.bands]
     out = np.full((2, mask.size), NO_CONFIDENCE, np.uint8)
-    out[0] = np.where(np.isnan(mask), CODE_OUTSIDE, np.where(mask == 1, CODE_NO_OBSERVATION, CODE_NOT_CROPLAND))
+    out[0] = np.where(
+        np.isnan(mask), CODE_OUTSIDE, np.where(mask == 1, CODE_NO_OBSERVATION, CODE_NOT_CROPLAND)
+    )
     pixels = _observed_pixels(data, np.flatnonzero(mask == 1), order, spec)
     for start in range(0, len(pixels), batch_pixels):
         part = pixels[start : start + batch_pixels]
