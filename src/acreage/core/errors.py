@@ -217,6 +217,66 @@ class FormatUnsuitable(ProcessGraphError):
     code = "FormatUnsuitable"
 
 
+class MinMaxSwapped(ProcessGraphError):
+    """A lower bound is above its upper bound."""
+
+    code = "MinMaxSwapped"
+
+
+class QuantilesParameterMissing(ProcessGraphError):
+    """quantiles was told neither probabilities nor a number of intervals."""
+
+    code = "QuantilesParameterMissing"
+
+
+class QuantilesParameterConflict(ProcessGraphError):
+    """quantiles was told both probabilities and a number of intervals."""
+
+    code = "QuantilesParameterConflict"
+
+
+class AscendingProbabilitiesRequired(ProcessGraphError):
+    """The probabilities of quantiles are not in ascending order."""
+
+    code = "AscendingProbabilitiesRequired"
+
+
+class ArrayElementNotAvailable(ProcessGraphError):
+    """An array has no element with the index or label."""
+
+    code = "ArrayElementNotAvailable"
+
+
+class ArrayElementParameterMissing(ProcessGraphError):
+    """array_element was told neither an index nor a label."""
+
+    code = "ArrayElementParameterMissing"
+
+
+class ArrayElementParameterConflict(ProcessGraphError):
+    """array_element was told both an index and a label."""
+
+    code = "ArrayElementParameterConflict"
+
+
+class ArrayNotLabeled(ProcessGraphError):
+    """A label was given for an array without labels."""
+
+    code = "ArrayNotLabeled"
+
+
+class ArrayLabelConflict(ProcessGraphError):
+    """Two arrays that are to be joined have a label in common."""
+
+    code = "ArrayLabelConflict"
+
+
+class ArrayLengthMismatch(ProcessGraphError):
+    """There are not as many labels as values."""
+
+    code = "ArrayLengthMismatch"
+
+
 class InvalidProcessGraph(ProcessGraphError):
     """Several problems of one graph, listed together.
 

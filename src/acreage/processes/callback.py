@@ -41,7 +41,7 @@ class CallbackNode:
 class ArrayFunction(Protocol):
     """A process on masked arrays: keyword arguments by their openEO names, JSON or Masked or BoundCallback."""
 
-    def __call__(self, **arguments: Any) -> Any: ...
+    def __call__(self, *args: Any, **arguments: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
