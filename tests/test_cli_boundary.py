@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from acreage import __version__
-from acreage.cli.boundary import INTERRUPTED, LazyGroup
+from acreage.cli.boundary import INTERRUPTED, CommandAt, LazyGroup
 from acreage.cli.main import root
 from acreage.core.errors import CatalogError
 
@@ -39,11 +40,11 @@ def app(monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
     for name, function in functions.items():
         setattr(module, name, function)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    table = {name: f"{module.__name__}:{name}" for name in functions}
-    table["absent"] = "no_such_module_for_sure:run"
+    table = {name: CommandAt(f"{module.__name__}:{name}", f"To {name}.") for name in functions}
+    table["absent"] = CommandAt("no_such_module_for_sure:run", "To be imported only when called.")
 
     class Group(LazyGroup):
-        commands_at: Mapping[str, str] = table
+        commands_at: ClassVar[Mapping[str, CommandAt]] = table
 
     app = typer.Typer(cls=Group, pretty_exceptions_enable=False)
     app.callback()(root)
@@ -84,6 +85,12 @@ def test_a_command_gets_its_arguments_and_is_imported_alone(app: typer.Typer) ->
     result = CliRunner().invoke(app, ["count", "a", "b", "--times", "3"])
     assert result.exit_code == 0, result.output
     assert result.stdout == "6\n"
+
+
+def test_the_list_of_commands_is_shown_without_importing_them(app: typer.Typer) -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0, result.output
+    assert "To be imported only when called." in result.stdout
 
 
 def test_an_unknown_command_is_named(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import pytest
 import typer
 
+from acreage.cli.main import COMMANDS as LISTED
 from acreage.cli.main import app
 from acreage.core.settings import Settings
 
@@ -62,6 +63,11 @@ def test_every_command_says_what_it_does_with_an_example_and_explains_each_optio
     assert f"## `{' '.join(('acreage', *path))}`" in (DOCS / "cli.md").read_text(encoding="utf-8")
     unexplained = [name for name, text in GENERATOR.parameters(command) if not text]
     assert not unexplained
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_summary_in_the_list_of_commands_is_the_first_line_of_its_help(name: str) -> None:
+    assert LISTED[name].summary == COMMANDS[(name,)].help.splitlines()[0]
 
 
 def test_parameters_are_listed_as_they_are_typed_with_what_is_required_and_their_defaults() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -30,14 +31,25 @@ def show_error(error: AcreageError) -> None:
         console.print(Text(f"{error.code}: ").append_text(text), soft_wrap=True)
 
 
-class LazyGroup(TyperGroup):
-    """A group of commands that live in modules of their own, each imported only when it is needed.
+@dataclass(frozen=True)
+class CommandAt:
+    """Where a command is found.
 
-    `commands_at` maps a command's name to `module:function`; the function's signature is the command's, as
-    typer reads it, and its docstring is the help.
+    Attributes:
+        address: `module:function`; the function's signature is the command's, as typer reads it, and its
+            docstring is the help.
+        summary: the docstring's first line, said here so that the list of commands needs no imports.
     """
 
-    commands_at: ClassVar[Mapping[str, str]] = {}
+    address: str
+    summary: str
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands that live in modules of their own, each imported only when it is called."""
+
+    commands_at: ClassVar[Mapping[str, CommandAt]] = {}
+    _only_listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of all commands, in the order of the table."""
@@ -45,15 +57,26 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of that name, built from its function; None where there is none."""
-        address = self.commands_at.get(cmd_name)
-        if address is None:
+        entry = self.commands_at.get(cmd_name)
+        if entry is None:
             return super().get_command(ctx, cmd_name)
-        module, function = address.split(":")
         single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-        single.command(cmd_name)(getattr(import_module(module), function))
+        if self._only_listing:
+            single.command(cmd_name, help=entry.summary)(_listed)
+        else:
+            module, function = entry.address.split(":")
+            single.command(cmd_name)(getattr(import_module(module), function))
         command = typer.main.get_command(single)
         command.name = cmd_name
         return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The group's own help, with each command's summary."""
+        self._only_listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._only_listing = False
 
     def resolve_command(self, ctx: Any, args: Sequence[str]) -> Any:
         """Find the command; the base class looks for near misses in `self.commands`, so name ours there."""
@@ -74,3 +97,7 @@ class LazyGroup(TyperGroup):
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _listed() -> None:
+    """Stand in for a command where only its name and summary are shown."""

@@ -11,17 +11,24 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from acreage import __version__
-from acreage.cli.boundary import LazyGroup
+from acreage.cli.boundary import CommandAt, LazyGroup
 from acreage.core.settings import LogLevel, load_settings
 
-# A command's name -> the function that is it. The module is imported when the command is called.
-COMMANDS: Mapping[str, str] = {}
+COMMANDS: Mapping[str, CommandAt] = {
+    "train": CommandAt("acreage.cli.train:train_command", "Train a crop type model on labelled time series."),
+    "validate": CommandAt(
+        "acreage.cli.validate:validate_command", "Measure accuracy on samples that were not trained on."
+    ),
+    "udf": CommandAt(
+        "acreage.cli.udf:udf", "Run a UDF on a data cube file, in a process of its own, as the engine does."
+    ),
+}
 
 
 class AcreageGroup(LazyGroup):
     """The commands of acreage."""
 
-    commands_at: ClassVar[Mapping[str, str]] = COMMANDS
+    commands_at: ClassVar[Mapping[str, CommandAt]] = COMMANDS
 
 
 app = typer.Typer(
