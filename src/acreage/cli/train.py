@@ -130,8 +130,8 @@ def _tell(console: Console, model: TrainedModel, out: Path, digest: str) -> None
     unmapped, dropped = model.training["unmapped_labels"], model.training["dropped_classes"]
     console.print(
         f"Trained on {sum(model.training['samples'].values())} samples "
-        f"in {len(model.legend.classes)} classes: accuracy {model.metrics['accuracy']:.3f}, macro-F1 {model.metrics['macro_f1']:.3f} "
-        f"({model.metrics['how']})."
+        f"in {len(model.legend.classes)} classes: accuracy {model.metrics['accuracy']:.3f}, "
+        f"macro-F1 {model.metrics['macro_f1']:.3f} ({model.metrics['how']})."
     )
     if unmapped or dropped:
         console.print(
