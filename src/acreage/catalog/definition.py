@@ -1,7 +1,7 @@
 """Collection definitions: openEO names and band names over the names that catalogs use.
 
-A definition is a YAML file. Those of `acreage/catalog/collections` are shipped; others can be named in a catalog
-configuration. docs/catalogs.md says what each key means.
+A definition is a YAML file. Those of `acreage/catalog/collections` are shipped; others can be named in a
+catalog configuration. docs/catalogs.md says what each key means.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class CollectionDefinition(Strict):
     bands: tuple[BandDefinition, ...] = Field(min_length=1)
     mosaic: MosaicRule = "item"
     mosaic_reference: str | None = None
-    interval: tuple[str, str] | None = Field(default=None, description="only items in [start, end) belong to it")
+    interval: tuple[str, str] | None = Field(
+        default=None, description="only items in [start, end) belong to it"
+    )
     attributes: dict[str, Any] = Field(default_factory=dict)
     license: str = "other"
     keywords: tuple[str, ...] = ()
@@ -156,7 +158,8 @@ def checked(model: type[Any], data: object, where: str) -> Any:
             for e in error.errors()
         ]
         raise CatalogError(
-            f"{where} is not valid:\n" + "\n".join(faults), hint="Correct these keys; docs/catalogs.md has them all."
+            f"{where} is not valid:\n" + "\n".join(faults),
+            hint="Correct these keys; docs/catalogs.md has them all.",
         ) from error
 
 
@@ -195,5 +198,3 @@ def shipped_definitions() -> tuple[CollectionDefinition, ...]:
     """The definitions that come with the package, by id."""
     with resources.as_file(resources.files("acreage.catalog") / "collections") as folder:
         return tuple(load_definition(path) for path in sorted(folder.glob("*.yaml")))
-
-

@@ -1,4 +1,4 @@
-"""Reading JSON documents from files and over HTTP(S), with retries, timeouts and errors that name the address."""
+"""JSON documents from files and over HTTP(S), with retries, timeouts and errors that name the address."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resolve(href: str, base: str) -> str:
     """An absolute path or address for a link found in the document at `base`."""
     if href.startswith("file://"):
         return unquote(urlsplit(href).path)
-    if urlsplit(href).scheme and "://" in href or href.startswith("/vsi"):
+    if (urlsplit(href).scheme and "://" in href) or href.startswith("/vsi"):
         return href
     if is_remote(base):
         return urljoin(base, href)

@@ -64,7 +64,7 @@ def read_header(href: str) -> Header | Unreadable:
 
 
 class HeaderCache:
-    """Reads headers in parallel and keeps them for the catalog's lifetime; failures are tried again next time."""
+    """Reads headers in parallel and keeps them as long as it lives; failures are tried again."""
 
     def __init__(self) -> None:
         self._known: dict[str, Header] = {}
@@ -83,5 +83,6 @@ class HeaderCache:
                 with ThreadPoolExecutor(threads) as pool:
                     found.update(zip(group, pool.map(read_header, group), strict=True))
         with self._lock:
-            self._known.update((h, found[h]) for h in missing if isinstance(found[h], Header))  # type: ignore[misc]
+            self._known.update((h, found[h]) for h in missing if isinstance(found[h], Header))  # type:
+            ignore[misc]
         return found

@@ -1,6 +1,7 @@
 """What a catalog hands to the engine: collections, items and the rasters behind them.
 
-All types are frozen and picklable. Longitudes come before latitudes; instants are `numpy.datetime64[ms]` in UTC.
+All types are frozen and picklable. Longitudes come before latitudes; instants are `numpy.datetime64[ms]` in
+UTC.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Raster:
         box: its pixels on its own grid.
         dtype: numpy dtype name of the file.
         nodata: the null value in the file, None where there is none.
-        dn_offset: added to every valid digital number to harmonise it (Sentinel-2 baseline 04.00: -1000); mostly 0.
+        dn_offset: added to every valid digital number to harmonise it (Sentinel-2 since 04.00: -1000); else
+        0.
         scale: physical value = (DN + dn_offset) * scale + offset; information only.
         offset: see `scale`.
     """
@@ -203,7 +205,8 @@ class Catalog(Protocol):
             bounds: west, south, east, north in degrees.
             interval: [start, end); None leaves an end open. Ignored for `static` collections.
             bands: openEO band names to resolve; None for all.
-            query: property filters as STAC API `query` has them (`eq`, `lte`, ...), which a source may use to send
+            query: property filters as STAC API `query` has them (`eq`, `lte`, ...), which a source may use to
+            send
                 less; the caller applies its filters again.
 
         Raises:

@@ -136,7 +136,7 @@ def _geometry(value: object) -> BaseGeometry | None:
     if not isinstance(value, Mapping):
         return None
     try:
-        geometry = to_shape(value)
+        geometry = to_shape(dict(value))
     except (ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         return None
     return None if geometry.is_empty else geometry
@@ -207,7 +207,11 @@ def _band(asset: Json, band_index: int) -> Json:
     merged: dict[str, Any] = {}
     for key in ("raster:bands", "bands"):
         bands = asset.get(key)
-        if isinstance(bands, list) and len(bands) >= band_index and isinstance(bands[band_index - 1], Mapping):
+        if (
+            isinstance(bands, list)
+            and len(bands) >= band_index
+            and isinstance(bands[band_index - 1], Mapping)
+        ):
             merged.update(bands[band_index - 1])
     return merged
 

@@ -1,0 +1,295 @@
+"""The catalog that the engine sees: openEO collections over one or more published catalogs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acreage.catalog.definition import BandDefinition, CollectionDefinition
+from acreage.catalog.derive import derive_definition
+from acreage.catalog.grouping import drop_superseded
+from acreage.catalog.headers import HeaderCache
+from acreage.catalog.items import (
+    BandInfo,
+    Bounds,
+    Catalog,
+    CollectionInfo,
+    Interval,
+    ItemProblem,
+    Search,
+)
+from acreage.catalog.query import check_query, matches
+from acreage.catalog.rasters import resolve_items
+from acreage.catalog.sources import UNDATED, ItemIndex, ItemSource, overall_bounds
+from acreage.catalog.stac import Json, StacItem
+from acreage.catalog.static import StaticSource
+from acreage.core.errors import CollectionNotFound, InvalidInput, LabelNotAvailable
+from acreage.core.temporal import parse_instant
+
+_WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
+
+
+def not_found(collection_id: str, available: Sequence[str], where: str) -> CollectionNotFound:
+    """The error for a collection that a catalog does not have."""
+    listed = ", ".join(sorted(available)) or "none"
+    return CollectionNotFound(
+        f"There is no collection {collection_id!r} in {where}.", hint=f"It has: {listed}."
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An openEO collection and where it comes from.
+
+    Attributes:
+        source_id: id in the published catalog.
+        definition: names and rules; None where it is to be derived from the STAC metadata.
+    """
+
+    source_id: str
+    definition: CollectionDefinition | None
+
+
+class SourceCatalog:
+    """openEO collections over one published catalog.
+
+    Args:
+        source: the published catalog.
+        entries: openEO collection id -> where it comes from.
+    """
+
+    def __init__(self, source: ItemSource, entries: Mapping[str, Entry]) -> None:
+        self._source = source
+        self._entries = dict(entries)
+        self._headers = HeaderCache()
+        self._definitions: dict[str, CollectionDefinition] = {}
+        self._lock = threading.Lock()
+
+    def collections(self) -> tuple[str, ...]:
+        """As `Catalog.collections`."""
+        return tuple(self._entries)
+
+    def describe(self, collection_id: str) -> CollectionInfo:
+        """As `Catalog.describe`."""
+        entry, definition = self._entry(collection_id)
+        stac = self._source.stac_collections().get(entry.source_id, {})
+        items = _local_items(self._source, entry.source_id)
+        return CollectionInfo(
+            id=collection_id,
+            title=definition.title or _string(stac, "title") or collection_id,
+            description=definition.description or _string(stac, "description"),
+            bands=tuple(_band_info(band) for band in definition.bands),
+            bboxes=_bboxes(stac, items),
+            interval=_interval(stac, items),
+            mosaic=definition.mosaic,
+            mosaic_reference=_reference(definition),
+            attributes=definition.attributes_for(entry.source_id),
+            license=definition.license
+            if definition.license != "other"
+            else _string(stac, "license") or "other",
+            providers=definition.providers or _mappings(stac.get("providers")),
+            keywords=definition.keywords or _strings(stac.get("keywords")),
+            source_collection=entry.source_id,
+        )
+
+    def search(
+        self,
+        collection_id: str,
+        bounds: Bounds,
+        interval: Interval = (None, None),
+        bands: tuple[str, ...] | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> Search:
+        """As `Catalog.search`."""
+        entry, definition = self._entry(collection_id)
+        _check_bounds(bounds)
+        check_query(query or {})
+        wanted = [b for b in definition.bands if bands is None or b.name in bands]
+        unknown = [name for name in bands or () if name not in {b.name for b in wanted}]
+        if unknown:
+            raise LabelNotAvailable(
+                f"Collection {collection_id!r} has no band {', '.join(map(repr, unknown))}; "
+                f"it has {', '.join(b.name for b in definition.bands)}."
+            )
+        static = definition.mosaic == "static"
+        # A filter must not let an old processing through in place of a newer one, so it is applied after.
+        pushed = query if definition.mosaic != "solar-day-datatake" else None
+        found, problems = self._source.find(
+            entry.source_id,
+            bounds,
+            definition.window if static else _cut(interval, definition.window),
+            pushed,
+        )
+        found = [_with_defaults(item, definition) for item in found]
+        found, undated = ([*found], []) if static else _dated(found)
+        kept, superseded = drop_superseded(found, definition.mosaic)
+        kept = [item for item in kept if matches(item.properties, query or {})]
+        items, faults = resolve_items(kept, definition, wanted, self._headers)
+        return Search(
+            items=tuple(sorted(items, key=lambda i: (i.datetime, i.group, i.rank, i.id))),
+            problems=tuple(sorted([*problems, *undated, *faults], key=lambda p: (p.item, p.asset, p.reason))),
+            superseded=tuple(superseded),
+        )
+
+    def _entry(self, collection_id: str) -> tuple[Entry, CollectionDefinition]:
+        entry = self._entries.get(collection_id)
+        if entry is None:
+            raise not_found(collection_id, self.collections(), self._source.address)
+        with self._lock:
+            if collection_id not in self._definitions:
+                self._definitions[collection_id] = self._define(collection_id, entry)
+            return entry, self._definitions[collection_id]
+
+    def _define(self, collection_id: str, entry: Entry) -> CollectionDefinition:
+        """The definition, derived where there is none, with those bands only that the catalog has."""
+        stac = self._source.stac_collections().get(entry.source_id, {})
+        if entry.definition is None:
+            return derive_definition(collection_id, stac, lambda: self._source.sample(entry.source_id))
+        items = _local_items(self._source, entry.source_id)
+        if items is not None:
+            keys = {key for item in items.items for key in item.assets}
+        else:
+            keys = set(stac["item_assets"]) if isinstance(stac.get("item_assets"), Mapping) else set()
+        offered = tuple(band for band in entry.definition.bands if keys & set(band.assets))
+        return entry.definition.model_copy(update={"bands": offered}) if offered else entry.definition
+
+
+class CompositeCatalog:
+    """Several catalogs as one; each collection comes from exactly one of them.
+
+    Args:
+        where: what it was opened from, for messages.
+        parts: openEO collection id -> its catalog, which knows it under the same id.
+    """
+
+    def __init__(self, where: str, parts: Mapping[str, Catalog]) -> None:
+        self._where = where
+        self._parts = dict(parts)
+
+    def collections(self) -> tuple[str, ...]:
+        """As `Catalog.collections`."""
+        return tuple(self._parts)
+
+    def describe(self, collection_id: str) -> CollectionInfo:
+        """As `Catalog.describe`."""
+        return self._part(collection_id).describe(collection_id)
+
+    def search(
+        self,
+        collection_id: str,
+        bounds: Bounds,
+        interval: Interval = (None, None),
+        bands: tuple[str, ...] | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> Search:
+        """As `Catalog.search`."""
+        return self._part(collection_id).search(collection_id, bounds, interval, bands, query)
+
+    def _part(self, collection_id: str) -> Catalog:
+        if collection_id not in self._parts:
+            raise not_found(collection_id, self.collections(), self._where)
+        return self._parts[collection_id]
+
+
+def _check_bounds(bounds: Bounds) -> None:
+    west, south, east, north = bounds
+    if (
+        not all(map(np.isfinite, bounds))
+        or south > north
+        or min(west, east) < -180.001
+        or max(west, east) > 180.001
+    ):
+        raise InvalidInput(
+            f"{bounds} are not bounds in degrees.",
+            hint="Give west, south, east, north; longitudes -180 to 180.",
+        )
+
+
+def _cut(interval: Interval, window: Interval) -> Interval:
+    """The common part of two intervals."""
+    starts = [s for s in (interval[0], window[0]) if s is not None]
+    ends = [e for e in (interval[1], window[1]) if e is not None]
+    return (max(starts) if starts else None, min(ends) if ends else None)
+
+
+def _with_defaults(item: StacItem, definition: CollectionDefinition) -> StacItem:
+    if not definition.properties:
+        return item
+    return StacItem(**{**vars(item), "properties": {**definition.properties, **item.properties}})
+
+
+def _dated(items: Sequence[StacItem]) -> tuple[list[StacItem], list[ItemProblem]]:
+    reason = "Its name holds no date."
+    problems = [ItemProblem(item.id, "", reason) for item in items if item.properties.get(UNDATED)]
+    return [item for item in items if not item.properties.get(UNDATED)], problems
+
+
+# --- describing ---------------------------------------------------------------------------------------------
+
+
+def _band_info(band: BandDefinition) -> BandInfo:
+    return BandInfo(
+        name=band.name,
+        common_name=band.common_name,
+        dtype=band.dtype,
+        nodata=band.nodata,
+        scale=band.scale,
+        offset=band.offset,
+        gsd=band.gsd,
+        unit=band.unit,
+        categorical=band.categorical,
+        description=band.description,
+    )
+
+
+def _local_items(source: ItemSource, source_id: str) -> ItemIndex | None:
+    """Items that are at hand without a search."""
+    return source.index(source_id)[0] if isinstance(source, StaticSource) else None
+
+
+def _bboxes(stac: Json, items: ItemIndex | None) -> tuple[Bounds, ...]:
+    """The extents that the collection states, else the items', else the world."""
+    try:
+        stated = [tuple(map(float, b)) for b in stac["extent"]["spatial"]["bbox"]]
+        boxes = [(b[0], b[1], b[len(b) // 2], b[len(b) // 2 + 1]) for b in stated if len(b) in (4, 6)]
+    except (KeyError, TypeError, ValueError):
+        boxes = []
+    if boxes:
+        return tuple(boxes)
+    measured = overall_bounds(items.items) if items is not None else None
+    return (measured or _WORLD,)
+
+
+def _interval(stac: Json, items: ItemIndex | None) -> Interval:
+    """The first and last instant that the collection states, else the items'."""
+    try:
+        start, end = stac["extent"]["temporal"]["interval"][0]
+        return tuple(None if v is None else parse_instant(v) for v in (start, end))  # type:
+        ignore[return-value]
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, InvalidInput):
+        pass
+    dated = [i for i in items.items if not i.properties.get(UNDATED)] if items is not None else []
+    return (min(i.start for i in dated), max(i.end for i in dated)) if dated else (None, None)
+
+
+def _reference(definition: CollectionDefinition) -> str | None:
+    """The reference band where the catalog has it."""
+    names = {band.name for band in definition.bands}
+    return definition.mosaic_reference if definition.mosaic_reference in names else None
+
+
+def _string(stac: Json, key: str) -> str:
+    value = stac.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+
+def _mappings(value: object) -> tuple[Mapping[str, Any], ...]:
+    return tuple(v for v in value if isinstance(v, Mapping)) if isinstance(value, list) else ()

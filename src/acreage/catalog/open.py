@@ -1,0 +1,215 @@
+"""Opening a catalog from what a person gives: a file, a folder, an address or a configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from acreage.catalog.api import ApiSource, is_api
+from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found
+from acreage.catalog.definition import (
+    CollectionDefinition,
+    Strict,
+    checked,
+    load_definition,
+    read_yaml,
+    shipped_definitions,
+)
+from acreage.catalog.fetch import Fetcher, is_remote
+from acreage.catalog.folder import open_folder
+from acreage.catalog.items import Catalog
+from acreage.catalog.sources import ItemSource
+from acreage.catalog.static import open_static
+from acreage.core.errors import CatalogError
+
+_STAC_TYPES = ("Catalog", "Collection", "Feature", "FeatureCollection")
+
+
+class EnvReference(Strict):
+    """A secret's place: the name of the environment variable that holds it."""
+
+    env: str = Field(min_length=1)
+
+
+class CollectionEntry(Strict):
+    """One collection of a catalog configuration."""
+
+    catalog: str = Field(min_length=1, description="catalog file, folder or STAC API, relative to the file")
+    source: str | None = Field(default=None, description="the collection's id there, where it is another one")
+    definition: str | None = Field(default=None, description="definition file, where it is not a shipped one")
+    assets: dict[str, str | tuple[str, ...]] = Field(default_factory=dict, description="band -> asset key(s)")
+    attributes: dict[str, Any] = Field(default_factory=dict, description="facts set over the definition's")
+    properties: dict[str, Any] = Field(default_factory=dict, description="for items that lack these")
+    headers: dict[str, EnvReference] = Field(default_factory=dict, description="HTTP headers")
+
+
+class CatalogConfig(Strict):
+    """A catalog configuration: openEO collection id -> where it comes from."""
+
+    collections: dict[str, CollectionEntry] = Field(min_length=1)
+
+
+def open_catalog(
+    address: str | os.PathLike[str], definitions: Sequence[CollectionDefinition] | None = None
+) -> Catalog:
+    """Open a catalog.
+
+    Args:
+        address: a static STAC catalog, collection or item (file or http address), a folder of such or of
+            `COLLECTION/ITEM/BAND.tif`, a STAC API's address, or a catalog configuration (YAML or JSON).
+        definitions: what collections are recognised by; None for the shipped ones, an empty sequence to take
+        every
+            collection under its own id and its assets under their own names.
+
+    Raises:
+        CatalogError: it cannot be reached, read or understood.
+    """
+    known = tuple(shipped_definitions() if definitions is None else definitions)
+    text = os.fspath(address)
+    if not is_remote(text):
+        text = str(Path(text.removeprefix("file://")).expanduser().resolve())
+        if Path(text).is_file():
+            config = _configuration(Path(text))
+            if config is not None:
+                return _open_config(Path(text), config, known)
+    source = open_source(text, Fetcher())
+    return SourceCatalog(source, recognise(source, known))
+
+
+def open_source(address: str, fetcher: Fetcher) -> ItemSource:
+    """Open what is published at a path or address, under its own names.
+
+    Raises:
+        CatalogError: it cannot be reached, read or understood.
+    """
+    if not is_remote(address):
+        path = Path(address)
+        if path.is_dir():
+            return open_folder(path, fetcher)
+        if not path.exists():
+            raise CatalogError(f"There is no catalog at {address}.", hint="Check the path.")
+    root = fetcher.read_json(address)
+    if is_api(root):
+        return ApiSource(address, fetcher)
+    if root.get("type") not in _STAC_TYPES:
+        raise CatalogError(
+            f"{address} is neither STAC nor a catalog configuration: its type is {root.get('type')!r}.",
+            hint="A configuration has the key 'collections'; see docs/catalogs.md.",
+        )
+    return open_static(address, root, fetcher)
+
+
+def recognise(source: ItemSource, definitions: Sequence[CollectionDefinition]) -> dict[str, Entry]:
+    """Collections of a source under openEO ids where a definition knows them, else under their own.
+
+    Of two collections that one definition knows, the one that it names first has the openEO id.
+    """
+    published = list(source.stac_collections())
+    names: dict[str, Entry] = {}
+    for definition in definitions:
+        match = next((i for i in definition.source_ids if i in published and i not in names), None)
+        if match is not None:
+            names[match] = Entry(match, definition)
+    entries: dict[str, Entry] = {}
+    for source_id in published:
+        entry = names.get(source_id, Entry(source_id, None))
+        entries[source_id if entry.definition is None else entry.definition.id] = entry
+    return entries
+
+
+def _configuration(path: Path) -> CatalogConfig | None:
+    """The configuration in a file; None where it is STAC."""
+    data = read_yaml(path) if path.suffix.lower() in (".yaml", ".yml") else Fetcher().read_json(str(path))
+    if isinstance(data, Mapping) and data.get("type") in _STAC_TYPES:
+        return None
+    config: CatalogConfig = checked(CatalogConfig, data, str(path))
+    return config
+
+
+def _open_config(path: Path, config: CatalogConfig, known: Sequence[CollectionDefinition]) -> Catalog:
+    sources: dict[tuple[str, tuple[tuple[str, str], ...]], ItemSource] = {}
+    parts: dict[str, Catalog] = {}
+    for collection_id, entry in config.collections.items():
+        where = f"{path}, collections.{collection_id}"
+        headers = {
+            name: _secret(reference, f"{where}.headers.{name}") for name, reference in entry.headers.items()
+        }
+        address = entry.catalog
+        if not is_remote(address):
+            address = str((path.parent / Path(address).expanduser()).resolve())
+        key = (address, tuple(sorted(headers.items())))
+        if key not in sources:
+            sources[key] = open_source(address, Fetcher(headers))
+        parts[collection_id] = SourceCatalog(
+            sources[key], {collection_id: _entry(collection_id, entry, sources[key], known, path, where)}
+        )
+    return CompositeCatalog(str(path), parts)
+
+
+def _entry(
+    collection_id: str,
+    entry: CollectionEntry,
+    source: ItemSource,
+    known: Sequence[CollectionDefinition],
+    path: Path,
+    where: str,
+) -> Entry:
+    definition = next((d for d in known if d.id == collection_id), None)
+    if entry.definition is not None:
+        definition = load_definition((path.parent / Path(entry.definition).expanduser()).resolve())
+    there = source.stac_collections()
+    if entry.source is not None:
+        candidates: tuple[str, ...] = (entry.source,)
+    else:
+        candidates = definition.source_ids if definition is not None else (collection_id,)
+    source_id = next((c for c in candidates if c in there), None)
+    if source_id is None:
+        raise not_found(candidates[-1], list(there), f"{source.address} ({where})")
+    if definition is None:
+        if entry.assets or entry.attributes or entry.properties:
+            raise CatalogError(
+                f"{where}: assets, attributes and properties need a definition; this id has none.",
+                hint="Name a definition file under the key 'definition'.",
+            )
+        return Entry(source_id, None)
+    return Entry(source_id, _override(definition, collection_id, entry, source_id, where))
+
+
+def _override(
+    definition: CollectionDefinition, collection_id: str, entry: CollectionEntry, source_id: str, where: str
+) -> CollectionDefinition:
+    names = {band.name for band in definition.bands}
+    unknown = sorted(set(entry.assets) - names)
+    if unknown:
+        raise CatalogError(
+            f"{where}.assets: {', '.join(unknown)} is no band of {definition.id}.",
+            hint=f"Its bands are {', '.join(b.name for b in definition.bands)}.",
+        )
+    bands = []
+    for band in definition.bands:
+        keys = entry.assets.get(band.name)
+        keys = (keys,) if isinstance(keys, str) else keys
+        bands.append(band if keys is None else band.model_copy(update={"assets": keys}))
+    return definition.model_copy(
+        update={
+            "id": collection_id,
+            "bands": tuple(bands),
+            "attributes": definition.attributes_for(source_id) | entry.attributes,
+            "sources": (),
+            "properties": definition.properties | entry.properties,
+        }
+    )
+
+
+def _secret(reference: EnvReference, where: str) -> str:
+    value = os.environ.get(reference.env)
+    if not value:
+        raise CatalogError(
+            f"{where}: the environment variable {reference.env} is not set.",
+            hint="Set it to the header's value.",
+        )
+    return value

@@ -1,0 +1,182 @@
+"""From STAC items to readable rasters: grid, dtype, null value and offset of every requested band."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from acreage.catalog.definition import BandDefinition, CollectionDefinition
+from acreage.catalog.fetch import resolve
+from acreage.catalog.grouping import group_of, rank_of
+from acreage.catalog.headers import Header, HeaderCache, Unreadable, is_local
+from acreage.catalog.items import ItemProblem, Raster, SourceItem
+from acreage.catalog.sentinel2 import Contradiction, dn_offset
+from acreage.catalog.stac import AssetFacts, StacItem, asset_facts
+from acreage.core.errors import InvalidInput
+from acreage.core.grid import Box, Grid, crs_name
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A band of an item on its way to a raster."""
+
+    item: StacItem
+    band: BandDefinition
+    href: str
+    facts: AssetFacts
+
+    @property
+    def needs_header(self) -> bool:
+        """A local file is always looked at; a remote one only where its metadata leaves the grid open."""
+        facts = self.facts
+        return is_local(self.href) or facts.crs is None or facts.transform is None or facts.shape is None
+
+
+def resolve_items(
+    items: Sequence[StacItem],
+    definition: CollectionDefinition,
+    bands: Sequence[BandDefinition],
+    headers: HeaderCache,
+) -> tuple[list[SourceItem], list[ItemProblem]]:
+    """Rasters of the requested bands of all items; an item without a single one is left out.
+
+    Files' headers are read where the items' metadata does not suffice. Every band that is not among an item's
+    rasters is among the problems.
+    """
+    problems: list[ItemProblem] = []
+    wanted: list[_Wanted] = []
+    for item in items:
+        for band in bands:
+            found = _find_asset(item, band)
+            if isinstance(found, _Wanted):
+                wanted.append(found)
+            else:
+                problems.append(ItemProblem(item.id, band.name, found))
+    read = headers.read(w.href for w in wanted if w.needs_header)
+    rasters: dict[str, dict[str, Raster]] = {item.id: {} for item in items}
+    for each in wanted:
+        result = _raster(each, read.get(each.href))
+        if isinstance(result, Raster):
+            rasters[each.item.id][each.band.name] = result
+        else:
+            problems.append(ItemProblem(each.item.id, each.band.name, result))
+    return [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]], problems
+
+
+def _source_item(
+    item: StacItem, definition: CollectionDefinition, rasters: Mapping[str, Raster]
+) -> SourceItem:
+    return SourceItem(
+        id=item.id,
+        collection=definition.id,
+        href=item.href,
+        datetime=item.start,
+        bbox=item.bbox,
+        group=group_of(item, definition.mosaic),
+        rank=rank_of(item),
+        rasters=dict(rasters),
+        properties=dict(item.properties),
+    )
+
+
+def _find_asset(item: StacItem, band: BandDefinition) -> _Wanted | str:
+    for key in band.assets:
+        asset: Mapping[str, Any] | None = item.assets.get(key)
+        if asset is not None:
+            href = asset.get("href")
+            if not isinstance(href, str) or not href:
+                return f"its asset {key!r} has no href."
+            return _Wanted(item, band, resolve(href, item.address), asset_facts(item, asset, band.band_index))
+    return f"it has no asset {' or '.join(map(repr, band.assets))}."
+
+
+def _raster(wanted: _Wanted, header: Header | Unreadable | None) -> Raster | str:
+    """The raster, or the reason why there is none."""
+    if isinstance(header, Unreadable):
+        return f"{wanted.href} cannot be opened: {header.reason}."
+    band, facts = wanted.band, wanted.facts
+    if header is not None and len(header.dtypes) < band.band_index:
+        return f"{wanted.href} has {len(header.dtypes)} bands, not the {band.band_index} that are expected."
+    try:
+        box = _box(facts, header)
+    except InvalidInput as error:
+        return f"{wanted.href}: {error}"
+    nodata = _nodata(wanted, header)
+    if isinstance(nodata, str):
+        return nodata
+    scale = band.scale if facts.scale is None else facts.scale
+    offset = band.offset if facts.offset is None else facts.offset
+    to_add = 0
+    if band.harmonise == "sentinel2-baseline":
+        try:
+            to_add, offset = dn_offset(wanted.item, facts, band.scale), 0.0
+        except Contradiction as error:
+            return f"{error}."
+    dtype = header.dtypes[band.band_index - 1] if header is not None else facts.dtype or band.dtype
+    return Raster(
+        href=wanted.href,
+        band_index=band.band_index,
+        box=box,
+        dtype=dtype,
+        nodata=nodata.value,
+        dn_offset=to_add,
+        scale=scale,
+        offset=offset,
+    )
+
+
+def _box(facts: AssetFacts, header: Header | None) -> Box:
+    """The pixels of the file: as its header has them, if that does not contradict the item's metadata."""
+    if header is None:
+        assert facts.crs is not None
+        assert facts.transform is not None
+        assert facts.shape is not None
+        grid = Grid.of_transform(facts.crs, facts.transform)
+        return grid.box_of_transform(facts.transform, facts.shape[1], facts.shape[0])
+    if header.crs is None:
+        raise InvalidInput("the file has no coordinate reference system.")
+    grid = Grid.of_transform(header.crs, header.transform)
+    box = grid.box_of_transform(header.transform, header.shape[1], header.shape[0])
+    if facts.crs is not None and crs_name(facts.crs) != grid.crs:
+        raise InvalidInput(f"the item states {crs_name(facts.crs)}, but the file is in {grid.crs}.")
+    _check_place(facts, box)
+    return box
+
+
+def _check_place(facts: AssetFacts, box: Box) -> None:
+    """A file may be coarser than the item says (a decimated copy), but must lie where the item says."""
+    if facts.crs is None or facts.transform is None or facts.shape is None:
+        return
+    grid = Grid.of_transform(facts.crs, facts.transform)
+    stated = grid.box_of_transform(facts.transform, facts.shape[1], facts.shape[0])
+    tolerance = max(grid.res_x, grid.res_y, box.grid.res_x, box.grid.res_y)
+    if any(abs(a - b) > tolerance for a, b in zip(stated.bounds, box.bounds, strict=True)):
+        raise InvalidInput(
+            f"the item states the bounds {_shown(stated.bounds)}, but the file covers {_shown(box.bounds)}."
+        )
+
+
+def _shown(bounds: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.10g}" for value in bounds) + ")"
+
+
+@dataclass(frozen=True)
+class _Nodata:
+    value: float | None
+
+
+def _nodata(wanted: _Wanted, header: Header | None) -> _Nodata | str:
+    """The null value: the file's and the item's, which must not differ, else the definition's."""
+    facts, band = wanted.facts, wanted.band
+    in_file = header.nodata[band.band_index - 1] if header is not None else None
+    if in_file is not None and facts.nodata is not None and not _same(in_file, facts.nodata):
+        return f"{wanted.href} has the null value {in_file:g}, but the item states {facts.nodata:g}."
+    if in_file is not None:
+        return _Nodata(in_file)
+    return _Nodata(facts.nodata if facts.has_nodata else band.nodata)
+
+
+def _same(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))

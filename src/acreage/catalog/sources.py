@@ -1,0 +1,142 @@
+"""Where STAC items come from: the Protocol that catalogs read through, and the index over items in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import shapely
+from shapely.geometry import box as to_box
+
+from acreage.catalog.items import Bounds, Interval, ItemProblem
+from acreage.catalog.stac import Json, MalformedItem, StacItem, item_name, parse_item
+from acreage.core.errors import CatalogError
+
+# Footprints are polygons in degrees whose straight edges stray from the true ones; a hundredth of a degree
+# covers the bulge of a granule's edge.
+_FOOTPRINT_MARGIN = 0.01
+# Property of items that were made up from files whose names hold no date.
+UNDATED = "acreage:undated"
+_OPEN_START, _OPEN_END = np.datetime64("0001-01-01", "ms"), np.datetime64("9999-12-31", "ms")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed item document, or the error met in its place.
+
+    Attributes:
+        address: where it was read.
+        data: the parsed object, or why there is none.
+    """
+
+    address: str
+    data: Json | CatalogError
+
+
+class ItemSource(Protocol):
+    """A catalog as it is published, with its own collection ids."""
+
+    @property
+    def address(self) -> str:
+        """Where it was opened, for messages."""
+        ...
+
+    def stac_collections(self) -> Mapping[str, Json]:
+        """The STAC collection objects by id."""
+        ...
+
+    def sample(self, collection: str) -> StacItem | None:
+        """Any item of a collection, None where it has none."""
+        ...
+
+    def find(
+        self, collection: str, bounds: Bounds, interval: Interval, query: Mapping[str, Any] | None
+    ) -> tuple[list[StacItem], list[ItemProblem]]:
+        """Items that touch an area and a half-open interval, with what could not be read."""
+        ...
+
+
+def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list[ItemProblem]]:
+    """Parse item documents, feature collections included; of items with one id the first is kept."""
+    items: list[StacItem] = []
+    problems: list[ItemProblem] = []
+    for document in documents:
+        if isinstance(document.data, CatalogError):
+            problems.append(ItemProblem(document.address, "", str(document.data)))
+            continue
+        for data in features(document.data):
+            try:
+                items.append(parse_item(data, document.address))
+            except MalformedItem as error:
+                problems.append(
+                    ItemProblem(item_name(data, document.address), "", f"The item is unusable: {error}")
+                )
+    counts = Counter(item.id for item in items)
+    kept: dict[str, StacItem] = {}
+    for item in items:
+        if item.id not in kept:
+            kept[item.id] = item
+    for identifier, count in sorted(counts.items()):
+        if count > 1:
+            reason = f"The id is used by {count} items; only the one at {kept[identifier].address} is read."
+            problems.append(ItemProblem(identifier, "", reason))
+    return list(kept.values()), problems
+
+
+def features(data: Json) -> list[Json]:
+    """The items of a document: itself, or the members of a feature collection."""
+    if data.get("type") == "FeatureCollection" and isinstance(data.get("features"), list):
+        return [f for f in data["features"] if isinstance(f, Mapping)]
+    return [data]
+
+
+class ItemIndex:
+    """Items in memory, searched by area and time on arrays."""
+
+    def __init__(self, items: Sequence[StacItem]) -> None:
+        self.items = tuple(items)
+        boxes = np.array([item.bbox for item in items], np.float64).reshape(-1, 4)
+        self._west, self._south, self._east, self._north = boxes.T
+        self._start = np.array([item.start for item in items], "datetime64[ms]")
+        self._end = np.array([item.end for item in items], "datetime64[ms]")
+
+    def find(self, bounds: Bounds, interval: Interval = (None, None)) -> list[StacItem]:
+        """Items whose footprint touches the bounds and whose time lies in [start, end)."""
+        west, south, east, north = bounds
+        start = _OPEN_START if interval[0] is None else interval[0]
+        end = _OPEN_END if interval[1] is None else interval[1]
+        hit = (self._north >= south) & (self._south <= north) & (self._start < end) & (self._end >= start)
+        crossing = self._west > self._east
+        if west <= east:
+            plain = (self._east >= west) & (self._west <= east)
+            wrapped = (self._east >= west) | (self._west <= east)
+        else:
+            plain = (self._east >= west) | (self._west <= east)
+            wrapped = np.ones_like(plain)
+        hit &= np.where(crossing, wrapped, plain)
+        return [item for n in np.flatnonzero(hit) if _touches(item := self.items[n], bounds)]
+
+
+def _touches(item: StacItem, bounds: Bounds) -> bool:
+    """Compare the footprint where plain geometry can be trusted with it, else leave the bbox's yes."""
+    west, south, east, north = bounds
+    geometry = item.geometry
+    if geometry is None or geometry.geom_type not in ("Polygon", "MultiPolygon") or west > east:
+        return True
+    low, _, high, _ = geometry.bounds
+    if item.bbox[0] > item.bbox[2] or high - low > 180.0 or not shapely.is_valid(geometry):
+        return True
+    margin = _FOOTPRINT_MARGIN
+    return bool(geometry.intersects(to_box(west - margin, south - margin, east + margin, north + margin)))
+
+
+def overall_bounds(items: Sequence[StacItem]) -> Bounds | None:
+    """The bounds of all items, None where there are none; over the antimeridian: all longitudes."""
+    if not items:
+        return None
+    boxes = [(-180.0, i.bbox[1], 180.0, i.bbox[3]) if i.bbox[0] > i.bbox[2] else i.bbox for i in items]
+    west, south, east, north = zip(*boxes, strict=True)
+    return (min(west), min(south), max(east), max(north))
