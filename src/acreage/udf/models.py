@@ -157,7 +157,7 @@ class ModelCache:
             if wanted and found != wanted:
                 raise UdfModelUnavailable(
                     f"The model {href} has the SHA-256 {found}, and {wanted} was asked for.",
-                    hint="It was changed since the context was made, or damaged: restore it, or make the job anew.",
+                    hint="It was changed since, or damaged: restore it, or make the job anew.",
                 )
             target = self._folder / found / _file_name(href)
             target.parent.mkdir(exist_ok=True)

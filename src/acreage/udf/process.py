@@ -46,6 +46,7 @@ class WorkerProcess:
         self._limits = limits
         self._log = LogBuffer(limits.log_bytes)
         self._ending = threading.Lock()
+        self._killed = False
         self._home = Path(tempfile.mkdtemp(prefix="acreage-udf-"))
         self._sock, theirs = socket.socketpair()
         self._log_fd, log_end = os.pipe()
@@ -234,12 +235,14 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
-        return not select.select([self._pidfd], [], [], 0)[0]
+        """Whether the process can be asked again."""
+        # A kill takes a moment: the process may seem to run still.
+        return not self._killed and not select.select([self._pidfd], [], [], 0)[0]
 
     def kill(self) -> None:
         """Kill the child and all that it started; the caller of `ask` is told. From any thread."""
         # Not after the child was waited for: its number may be another process's by then.
+        self._killed = True
         with self._ending:
             if self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):

@@ -323,6 +323,6 @@ def _check_spatial(given: LabelledArray, got: LabelledArray, log: tuple[UdfLogLi
         if problem:
             raise UdfResultInvalid(
                 f"The UDF returned {problem}.",
-                hint="Return the same pixels in the same order; apply_neighborhood with overlap sees beyond them.",
+                hint="Return the same pixels in the same order; apply_neighborhood shows an overlap.",
                 log=[str(line) for line in log],
             )

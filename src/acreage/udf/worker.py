@@ -83,7 +83,7 @@ class Udf:
     def __init__(self, source: str, name: str) -> None:
         self.name = name
         self.module = types.ModuleType("udf")
-        given = convention.namespace()
+        given = convention.namespace(source)
         self.module.__dict__.update(given)
         sys.modules["udf"] = self.module
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
