@@ -268,12 +268,17 @@ def _interval(stac: Json, items: ItemIndex | None) -> Interval:
     """The first and last instant that the collection states, else the items'."""
     try:
         start, end = stac["extent"]["temporal"]["interval"][0]
-        return tuple(None if v is None else parse_instant(v) for v in (start, end))  # type:
-        ignore[return-value]
+        stated = (_instant(start), _instant(end))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, InvalidInput):
-        pass
-    dated = [i for i in items.items if not i.properties.get(UNDATED)] if items is not None else []
+        stated = (None, None)
+    if stated != (None, None) or items is None:
+        return stated
+    dated = [i for i in items.items if not i.properties.get(UNDATED)]
     return (min(i.start for i in dated), max(i.end for i in dated)) if dated else (None, None)
+
+
+def _instant(value: str | None) -> np.datetime64 | None:
+    return None if value is None else parse_instant(value)
 
 
 def _reference(definition: CollectionDefinition) -> str | None:

@@ -83,6 +83,5 @@ class HeaderCache:
                 with ThreadPoolExecutor(threads) as pool:
                     found.update(zip(group, pool.map(read_header, group), strict=True))
         with self._lock:
-            self._known.update((h, found[h]) for h in missing if isinstance(found[h], Header))  # type:
-            ignore[misc]
+            self._known.update((href, h) for href, h in found.items() if isinstance(h, Header))
         return found

@@ -1,7 +1,6 @@
 """What a catalog hands to the engine: collections, items and the rasters behind them.
 
-All types are frozen and picklable. Longitudes come before latitudes; instants are `numpy.datetime64[ms]` in
-UTC.
+All types are frozen and picklable. Longitudes come before latitudes; instants are UTC, `datetime64[ms]`.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ class Raster:
         box: its pixels on its own grid.
         dtype: numpy dtype name of the file.
         nodata: the null value in the file, None where there is none.
-        dn_offset: added to every valid digital number to harmonise it (Sentinel-2 since 04.00: -1000); else
-        0.
+        dn_offset: added to every valid digital number to harmonise it (Sentinel-2: -1000 or 0).
         scale: physical value = (DN + dn_offset) * scale + offset; information only.
         offset: see `scale`.
     """
@@ -205,9 +203,8 @@ class Catalog(Protocol):
             bounds: west, south, east, north in degrees.
             interval: [start, end); None leaves an end open. Ignored for `static` collections.
             bands: openEO band names to resolve; None for all.
-            query: property filters as STAC API `query` has them (`eq`, `lte`, ...), which a source may use to
-            send
-                less; the caller applies its filters again.
+            query: property filters as STAC API `query` has them (`eq`, `lte`, ...), to get less; an absent
+                property matches no filter but `neq`.
 
         Raises:
             CollectionNotFound: it is not in this catalog.

@@ -61,7 +61,7 @@ def baseline(item: StacItem) -> float | None:
 
 
 def datatake(item: StacItem) -> str | None:
-    """Platform and sensing start of the datatake, such as `S2A_20230818T100031`; the same for any baseline."""
+    """Platform and sensing start of the datatake, such as `S2A_20230818T100031`, whatever the baseline."""
     match = _datatake_match(item)
     if match is None:
         match = next((m for text in _texts(item) if (m := _PRODUCT.search(text))), None)
