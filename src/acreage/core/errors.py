@@ -211,6 +211,42 @@ class CubesNotCompatible(ProcessGraphError):
     code = "IncompatibleDataCubes"
 
 
+class OverlapResolverMissing(ProcessGraphError):
+    """Two data cubes overlap, and nothing says which value to take."""
+
+    code = "OverlapResolverMissing"
+
+
+class IncompatibleGeometryTypes(ProcessGraphError):
+    """Vector cubes of different base geometry types cannot be merged."""
+
+    code = "IncompatibleGeometryTypes"
+
+
+class GeometryInvalid(ProcessGraphError):
+    """A GeoJSON object or one of its geometries cannot be used."""
+
+    code = "GeometryInvalid"
+
+
+class KernelDimensionsUneven(ProcessGraphError):
+    """A kernel side has an even number of elements, so it has no middle."""
+
+    code = "KernelDimensionsUneven"
+
+
+class DataCubePropertiesImmutable(ProcessGraphError):
+    """The callback of apply_neighborhood changed dimensions that it must keep."""
+
+    code = "DataCubePropertiesImmutable"
+
+
+class TargetDimensionExists(ProcessGraphError):
+    """The new dimension of aggregate_spatial has the name of one that is there already."""
+
+    code = "TargetDimensionExists"
+
+
 class FormatUnsuitable(ProcessGraphError):
     """Data cannot be stored in the file format that was asked for."""
 
