@@ -202,11 +202,13 @@ def _keep_frames(trace: traceback.TracebackException | None, name: str) -> None:
         trace = trace.__cause__
 
 
-def _end_with_runner(sock: socket.socket) -> None:
+def _end_with_runner(sock: socket.socket, home: str) -> None:
     """Ends this process and all it started once the runner is gone, also in the middle of a call."""
     poll = select.poll()
     poll.register(sock, select.POLLRDHUP)
     poll.poll()
+    with contextlib.suppress(OSError):  # what is in it is left to the system
+        os.rmdir(home)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -246,7 +248,7 @@ def main() -> None:
     logging.basicConfig(handlers=[_LogHandler()], level=logging.INFO)
     logging.captureWarnings(capture=True)
     logging.getLogger("openeo.udf.debug").setLevel(logging.DEBUG)
-    threading.Thread(target=_end_with_runner, args=(sock,), daemon=True).start()
+    threading.Thread(target=_end_with_runner, args=(sock, os.getcwd()), daemon=True).start()
     with contextlib.suppress(channel.ChannelBroken):  # which is the runner's end
         serve(sock)
 
