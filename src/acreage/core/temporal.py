@@ -200,3 +200,37 @@ def periods(period: str, start: Instant, end: Instant) -> Iterator[tuple[str, In
         following = next_period(period, at)
         yield period_label(period, at), instant(at), instant(following)
         at = following
+
+
+_SEASON_MONTHS = {"djf": 12, "mam": 3, "jja": 6, "son": 9, "ndjfma": 11, "mjjaso": 5}
+
+
+def parse_period_label(period: str, label: str) -> Instant:
+    """First moment of the period that a label names: the inverse of `period_label`.
+
+    Raises:
+        InvalidInput: the label is not one of this kind of period.
+    """
+    year, _, rest = label.partition("-")
+    try:
+        match period:
+            case "hour":
+                start = datetime.strptime(label, "%Y-%m-%d-%H")
+            case "day":
+                start = datetime(int(year), 1, 1) + timedelta(days=int(rest) - 1)
+            case "week":
+                start = datetime.fromisocalendar(int(year), int(rest), 1)
+            case "dekad":
+                start = datetime(int(year), (int(rest) - 1) // 3 + 1, (int(rest) - 1) % 3 * 10 + 1)
+            case "month":
+                start = datetime(int(year), int(rest), 1)
+            case "season" | "tropical-season":
+                month = _SEASON_MONTHS[rest]
+                start = datetime(int(year) - (month > 10), month, 1)
+            case _:
+                start = datetime(int(year), 1, 1)
+        if period_label(period, start) != label:
+            raise ValueError(label)
+    except (ValueError, KeyError) as error:
+        raise InvalidInput(f"{label!r} is not the label of a {period}.") from error
+    return instant(start)
