@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import rasterio
 from affine import Affine
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from acreage.catalog.definition import NAN
 from acreage.catalog.fetch import PARALLEL_REQUESTS
@@ -51,15 +51,14 @@ def is_local(href: str) -> bool:
 
 def read_header(href: str) -> Header | Unreadable:
     """Open a file and read its header."""
+    # A local file may have its georeference in a sidecar; looking for one costs a remote file many requests.
+    options = {} if is_local(href) else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
     try:
-        with (
-            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
-            rasterio.open(href) as file,
-        ):
+        with rasterio.Env(**options), rasterio.open(href) as file:
             nodata = tuple(NAN if n is not None and math.isnan(n) else n for n in file.nodatavals)
             crs = None if file.crs is None else (file.crs.to_string() or None)
             return Header(crs, file.transform, file.shape, tuple(file.dtypes), nodata)
-    except RasterioError as error:
+    except (RasterioError, NotGeoreferencedWarning) as error:
         return Unreadable(str(error))
 
 
