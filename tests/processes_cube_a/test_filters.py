@@ -11,18 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import Transformer
 from shapely.geometry import Point
-from support.harness import (
-    assert_same,
-    callback,
-    cubes,
-    dates,
-    describe,
-    fill,
-    raster_meta,
-    run_eager,
-    run_windowed,
-    window_sizes,
-)
 
 from acreage.core.arrays import Masked
 from acreage.core.cube import CubeMeta, Dimension, Geometries
@@ -36,6 +24,18 @@ from acreage.core.errors import (
     TooManyDimensions,
 )
 from acreage.processes.constraints import band_constraint, spatial_constraint, temporal_constraint
+from support.harness import (
+    assert_same,
+    callback,
+    cubes,
+    dates,
+    describe,
+    fill,
+    raster_meta,
+    run_eager,
+    run_windowed,
+    window_sizes,
+)
 
 UTM = 32631
 
