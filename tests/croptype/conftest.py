@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.croptype_samples import QUICK, make_samples
 
 from acreage.core.legend import Legend, LegendClass
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.modelfile import save_model
 from acreage.croptype.series import Samples
 from acreage.croptype.training import train
+from support.croptype_samples import QUICK, make_samples
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from numpy.typing import NDArray
-from support.croptype_samples import make_samples
 
 from acreage.core.errors import InvalidInput
 from acreage.core.temporal import period_label, period_start
 from acreage.croptype.features import feature_matrix, fit_features
 from acreage.croptype.series import Samples
 from acreage.croptype.udf_source.crop_type_udf import dekad_of, features
+from support.croptype_samples import make_samples
 
 FILLS = (np.nan, np.inf, -np.inf)
 

@@ -8,7 +8,6 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
-from support.croptype_samples import make_samples
 
 from acreage.core.errors import InvalidInput
 from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND, OUTSIDE, Legend, LegendClass, read_legend
@@ -25,6 +24,7 @@ from acreage.croptype.labels import (
 from acreage.croptype.model import check_landcover
 from acreage.croptype.series import Samples
 from acreage.croptype.udf_source import crop_type_udf
+from support.croptype_samples import make_samples
 
 
 def test_reserved_codes_are_the_same_in_the_legend_and_in_the_udf() -> None:

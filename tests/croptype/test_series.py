@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.croptype_samples import SEASON, make_samples
 
 from acreage.core.errors import InvalidInput
 from acreage.core.temporal import Season
 from acreage.croptype.labels import open_samples
 from acreage.croptype.series import Samples, read_samples, season_dekads, write_samples
+from support.croptype_samples import SEASON, make_samples
 
 FRENCH = "labels/dekad_2023_FRA_LPIS_POLY_110.geoparquet"
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given
-from support.croptype_samples import BANDS, SEASON
 
 from acreage.core.errors import ModelMismatch
 from acreage.core.temporal import Season
@@ -23,6 +22,7 @@ from acreage.croptype.model import TrainedModel
 from acreage.croptype.series import Samples, season_dekads
 from acreage.croptype.udf_source import crop_type_udf
 from acreage.croptype.udf_source.crop_type_udf import apply_datacube, classify_cube
+from support.croptype_samples import BANDS, SEASON
 
 SOURCE = Path(crop_type_udf.__file__)
 ModelFile = tuple[Path, str]
@@ -152,13 +152,13 @@ def test_a_cube_for_another_model_is_refused_with_all_that_differs(
     samples: Samples, model: TrainedModel, model_file: ModelFile
 ) -> None:
     cube = cube_of(samples).drop_sel(bands=["VV", "CROPLAND"]).isel(t=slice(1, None))
-    with pytest.raises(ValueError, match="CROPLAND.*missing.*VV.*dekads missing from the cube: 03-01"):
+    with pytest.raises(ValueError, match=r"CROPLAND.*missing.*VV.*dekads missing from the cube: 03-01"):
         apply_datacube(cube, context(model_file))
-    with pytest.raises(ModelMismatch, match="VV.*03-01"):
+    with pytest.raises(ModelMismatch, match=r"VV.*03-01"):
         model.check_cube([str(b) for b in cube["bands"].values], list(cube["t"].values))
     with pytest.raises(ValueError, match="another order"):
         apply_datacube(cube_of(samples).isel(t=slice(None, None, -1)), context(model_file))
-    with pytest.raises(ValueError, match="lacks the dimension.*t"):
+    with pytest.raises(ValueError, match=r"lacks the dimension.*t"):
         apply_datacube(cube_of(samples).isel(t=0, drop=True), context(model_file))
 
 

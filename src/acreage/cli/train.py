@@ -52,6 +52,9 @@ def train_command(
     patience: Annotated[int, typer.Option(help="Epochs without progress before a member stops.")] = 25,
     min_samples: Annotated[int, typer.Option(help="Smaller classes go into the legend's other class.")] = 10,
     seed: Annotated[int, typer.Option(help="The same seed and samples give the same model.")] = 0,
+    terrain: Annotated[
+        bool, typer.Option(help="Use the DEM as a feature; it may tell places apart rather than crops.")
+    ] = False,
     fill_gaps: Annotated[
         bool, typer.Option(help="Interpolate interior gaps of S2, as the preprocessing graph does.")
     ] = True,
@@ -74,6 +77,7 @@ def train_command(
         patience=patience,
         min_samples=min_samples,
         seed=seed,
+        terrain=terrain,
     )
     chosen = open_legend(legend).without(names(without))
     series = load_samples(samples, season, fill_gaps)

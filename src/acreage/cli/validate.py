@@ -57,6 +57,9 @@ def validate_command(
         int, typer.Option(help="Smaller classes go into the legend's other class.", min=2)
     ] = 10,
     members: Annotated[int, typer.Option(help="Networks in the model's ensemble.")] = 5,
+    terrain: Annotated[
+        bool, typer.Option(help="Use the DEM as a feature; it may tell places apart rather than crops.")
+    ] = False,
     fill_gaps: Annotated[
         bool, typer.Option(help="Interpolate interior gaps of S2, as the preprocessing graph does.")
     ] = True,
@@ -81,7 +84,7 @@ def validate_command(
         )
     labelled = apply_legend(series_, open_legend(legend).without(names(without)), min_samples)
     console.print(labelled_text(labelled))
-    options = TrainingOptions(members=members, min_samples=min_samples)
+    options = TrainingOptions(members=members, min_samples=min_samples, terrain=terrain)
     methods = {name: METHODS[name](options) for name in dict.fromkeys(["model", *names(compare)])}
     splits = list(
         chain(
@@ -98,7 +101,7 @@ def validate_command(
         summaries = summarise(evaluate(labelled, iter(splits), methods, show))
     console.print(_table(summaries))
     command = _command(
-        samples, f"--folds {folds} --seeds {seeds}", compare, regions, season, without, fill_gaps
+        samples, f"--folds {folds} --seeds {seeds}", compare, regions, season, without, terrain, fill_gaps
     )
     _write(
         out, validation_report(labelled, summaries, command), validation_data(labelled, summaries, command)
@@ -139,6 +142,7 @@ def _command(
     regions: int,
     season: str | None,
     without: str | None,
+    terrain: bool,
     fill: bool,
 ) -> str:
     words = ["acreage validate", samples.name, counts]
@@ -146,6 +150,7 @@ def _command(
     words += [f"--without {without}"] if without else []
     words += [f"--compare {compare}"] if compare else []
     words += [f"--regions {regions}"] if regions else []
+    words += ["--terrain"] if terrain else []
     words += [] if fill else ["--no-fill-gaps"]
     return " ".join(words)
 

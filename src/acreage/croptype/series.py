@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from acreage.core.errors import InvalidInput, WriteFailed
 from acreage.core.temporal import Season, periods, to_datetime
-from acreage.croptype.udf_source.crop_type_udf import sensor_of
+from acreage.croptype.udf_source.crop_type_udf import STATIC_SENSORS, sensor_of
 
 METADATA_KEY = b"acreage:series"
 VERSION = 1
@@ -79,6 +79,11 @@ class Samples:
             values=self.values[index],
             geometry=self.geometry.iloc[index].reset_index(drop=True),
         )
+
+    def without_terrain(self) -> Samples:
+        """The samples without bands that have one value a pixel (the DEM)."""
+        index = [i for i, band in enumerate(self.bands) if sensor_of(band) not in STATIC_SENSORS]
+        return replace(self, bands=tuple(self.bands[i] for i in index), values=self.values[:, :, index])
 
     def in_season(self, season: Season) -> Samples:
         """Only the dekads of a season.

@@ -9,7 +9,8 @@ import json
 import platform
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -57,6 +58,8 @@ class TrainingOptions:
     """Standard deviation of noise added to scaled values in training."""
     min_samples: int = 10
     """Smaller classes are merged into the legend's other class, or left out."""
+    terrain: bool = False
+    """Whether the DEM is a feature. It tells places apart rather than crops (docs/training.md)."""
 
     def __post_init__(self) -> None:
         if self.architecture not in architectures():
@@ -102,6 +105,8 @@ def train_labelled(
     progress: Progress | None = None,
 ) -> TrainedModel:
     """Train on samples whose labels are in the legend already; every class of it gets an output."""
+    if not options.terrain:
+        labelled = replace(labelled, samples=labelled.samples.without_terrain())
     spec = fit_features(labelled.samples)
     task = _Task(
         features(labelled.samples.values, spec),
@@ -112,7 +117,7 @@ def train_labelled(
     )
     held_out = np.zeros((len(labelled.targets), task.classes), np.float32)
     members: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         for k, (fit, check) in enumerate(_folds(labelled, options)):
             torch.manual_seed(options.seed * 1000 + k)
             member = build_network(options.architecture, options.settings, spec, task.classes)
@@ -135,6 +140,17 @@ def train_labelled(
             **scores.to_dict(),
         },
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in training come out the same, whatever the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

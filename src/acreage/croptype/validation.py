@@ -62,22 +62,27 @@ def model_method(options: TrainingOptions) -> Method:
     return fit_predict
 
 
-def random_forest(part: Labelled, unseen: Samples, seed: int) -> NDArray[np.int64]:
+def forest_method(options: TrainingOptions, trees: int = 500) -> Method:
     """scikit-learn's random forest on the same features: 500 trees, balanced class weights, leaves of two.
 
     Missing values are given to it as NaN, which it splits on.
     """
-    spec = fit_features(part.samples)
-    forest = RandomForestClassifier(
-        500, class_weight="balanced", min_samples_leaf=2, random_state=seed, n_jobs=1
-    )
-    forest.fit(feature_matrix(part.samples.values, spec), part.targets)
-    return np.asarray(forest.predict(feature_matrix(unseen.values, spec)), np.int64)
+
+    def fit_predict(part: Labelled, unseen: Samples, seed: int) -> NDArray[np.int64]:
+        known, asked = part.samples, unseen
+        if not options.terrain:
+            known, asked = known.without_terrain(), asked.without_terrain()
+        spec = fit_features(known)
+        forest = RandomForestClassifier(trees, class_weight="balanced", min_samples_leaf=2, random_state=seed)
+        forest.fit(feature_matrix(known.values, spec), part.targets)
+        return np.asarray(forest.predict(feature_matrix(asked.values, spec)), np.int64)
+
+    return fit_predict
 
 
 METHODS: dict[str, Callable[[TrainingOptions], Method]] = {
     "model": model_method,
-    "random-forest": lambda _options: random_forest,
+    "random-forest": forest_method,
 }
 """Methods by the names that `acreage validate --compare` takes."""
 

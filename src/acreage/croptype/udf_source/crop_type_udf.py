@@ -22,6 +22,7 @@ import hashlib
 import io
 import json
 import math
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -343,7 +344,15 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
         net = metadata["network"]
         network = build_network(net["architecture"], net["settings"], spec, len(codes), net["members"])
         network.load_state_dict(stored["state"])
-    except (ValueError, KeyError, TypeError, RuntimeError, EOFError, OSError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        pickle.UnpicklingError,
+    ) as error:
         raise ValueError(f"the model file cannot be read: {error}") from error
     network.eval()
     return metadata, Classifier(spec, network, codes)
