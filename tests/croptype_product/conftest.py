@@ -62,7 +62,7 @@ def provenance() -> Provenance:
     )
 
 
-def values(height: int = 1150, width: int = 1300, seed: int = 3) -> NDArray[np.uint8]:
+def values(height: int = 1152, width: int = 1300, seed: int = 3) -> NDArray[np.uint8]:
     """(4, height, width): fields of 1 to 20 pixels, single odd pixels, all reserved codes, null counts."""
     rng = np.random.default_rng(seed)
     out = np.empty((4, height, width), np.uint8)

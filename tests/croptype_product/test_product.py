@@ -73,15 +73,16 @@ def test_values_are_the_results_and_nodata_stands_where_nothing_was_mapped(
     assert files.pixels == dict(zip(codes_there.tolist(), numbers.tolist(), strict=True))
 
 
+@pytest.mark.parametrize(("level", "step"), [(0, 2), (1, 4)])
 def test_class_overviews_hold_a_most_frequent_code_of_the_pixels_below(
-    written: tuple[ProductFiles, NDArray[np.uint8]],
+    written: tuple[ProductFiles, NDArray[np.uint8]], level: int, step: int
 ) -> None:
     files, data = written
-    with rasterio.open(files.classes, overview_level=0) as source:
+    with rasterio.open(files.classes, overview_level=level) as source:
         overview = source.read(1)
-    height, width = (n // 2 for n in data.shape[1:])
-    blocks = data[0, : height * 2, : width * 2].reshape(height, 2, width, 2).transpose(0, 2, 1, 3)
-    blocks = blocks.reshape(height, width, 4)
+    height, width = (n // step for n in data.shape[1:])
+    blocks = data[0, : height * step, : width * step].reshape(height, step, width, step).transpose(0, 2, 1, 3)
+    blocks = blocks.reshape(height, width, step**2)
     found = overview[:height, :width]
     empty = (blocks == 0).all(axis=2)
     assert np.array_equal(found == 0, empty)
@@ -89,7 +90,7 @@ def test_class_overviews_hold_a_most_frequent_code_of_the_pixels_below(
     mine = (blocks == found[..., None]).sum(axis=2)
     assert (mine[~empty] == votes.max(axis=-1)[~empty]).all()
     # A plain decimation would not do: the check can tell the two apart.
-    assert not np.array_equal(found, data[0, : height * 2 : 2, : width * 2 : 2])
+    assert not np.array_equal(found, data[0, : height * step : step, : width * step : step])
 
 
 def test_confidence_overviews_average_the_classified_pixels(

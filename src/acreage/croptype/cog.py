@@ -7,40 +7,50 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import rasterio
+import rasterio.shutil
 from numpy.typing import NDArray
-from rio_cogeo.cogeo import cog_translate
+from rasterio.enums import Resampling
+from rasterio.rio.overview import get_maximum_overview_level
+from rio_cogeo.cogeo import cog_validate
 
+from acreage.core.errors import WriteFailed
 from acreage.core.legend import NO_OBSERVATION, RESERVED, Legend
+
+BLOCK = 512
 
 
 def translate(plain: Path, cog: Path, overviews: Literal["mode", "average"], legend: Legend | None) -> None:
     """Turn a plain GeoTIFF into a COG with overviews down to one block, and remove the plain one.
 
-    `overviews`: resampling of the overviews, `mode` or `average`; nodata takes no part in it. A colour table is kept.
-    With a `legend` the COG gets a tag `CLASS_<code>` for every code, with its title.
+    `overviews`: resampling of the overviews; nodata takes no part in it. A colour table is kept. With a
+    `legend` the COG gets a tag `CLASS_<code>` for every code, with its title.
+
+    Raises:
+        WriteFailed: what was written is no valid COG.
     """
-    tags: dict[str, str] = {"OVERVIEW_RESAMPLING": overviews.upper()}
+    with rasterio.open(plain, "r+") as target:
+        target.update_tags(**_tags(overviews, legend))
+        levels = get_maximum_overview_level(target.width, target.height, minsize=BLOCK)
+        # One call a level: in one call for all, GDAL would take the mode of the modes below.
+        for level in range(1, levels + 1):
+            target.build_overviews([2**level], Resampling[overviews])
+    options = {"COMPRESS": "DEFLATE", "BLOCKSIZE": str(BLOCK), "OVERVIEW_RESAMPLING": overviews.upper()}
+    rasterio.shutil.copy(plain, cog, driver="COG", OVERVIEWS="FORCE_USE_EXISTING", **options)
+    plain.unlink()
+    valid, errors, _ = cog_validate(cog)
+    if not valid:
+        raise WriteFailed(
+            f"{cog.name} is no valid COG: {'; '.join(errors)}.", hint="Report this with the log."
+        )
+
+
+def _tags(overviews: str, legend: Legend | None) -> dict[str, str]:
+    tags = {"OVERVIEW_RESAMPLING": overviews.upper()}
     if legend is not None:
         tags |= {f"CLASS_{r.code}": r.title for r in RESERVED}
         tags |= {f"CLASS_{c.code}": c.title for c in legend.classes}
-    cog_translate(
-        plain,
-        cog,
-        {
-            "driver": "GTiff",
-            "interleave": "pixel",
-            "tiled": True,
-            "blockxsize": 512,
-            "blockysize": 512,
-            "compress": "DEFLATE",
-        },
-        overview_resampling=overviews,
-        in_memory=False,
-        forward_band_tags=True,
-        quiet=True,
-        additional_cog_metadata=tags,
-    )
-    plain.unlink()
+    return tags
 
 
 def write_names(sidecar: Path, legend: Legend, counts: NDArray[np.int64]) -> None:
