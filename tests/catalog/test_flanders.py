@@ -155,6 +155,7 @@ def test_a_search_survives_pickling(catalog: Catalog) -> None:
 def test_a_stac_api_gives_the_same_answer_as_the_static_catalog(catalog: Catalog, site: Path) -> None:
     season = (at("2019-03-01"), at("2019-11-01"))
     with stac_api(api_of_static(site, list(COLLECTIONS.values()))) as api:
+        api.page = 7
         remote = open_catalog(api.address)
         assert remote.collections() == tuple(COLLECTIONS)
         for collection in COLLECTIONS:
@@ -163,7 +164,7 @@ def test_a_stac_api_gives_the_same_answer_as_the_static_catalog(catalog: Catalog
             bands = set(catalog.describe(collection).band_names)
             _same_but_for_href(ours, theirs, bands)
         pages = [wanted for path, wanted in api.requests if path.endswith("/search") and "token" in wanted]
-        assert len(pages) >= 3, "the answers were meant to come in pages"
+        assert len(pages) >= 8, "the answers were meant to come in pages"
         first = next(wanted for path, wanted in api.requests if path == "POST /search")
         assert first["datetime"] == "2019-03-01T00:00:00Z/2019-10-31T23:59:59.999Z"
         nowhere = remote.search("SENTINEL2_L2A", (10.0, 50.0, 10.1, 50.1))

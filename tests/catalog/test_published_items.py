@@ -121,7 +121,7 @@ def test_granules_of_one_datatake_are_one_group(products: Search) -> None:
     groups: dict[str, set[str]] = {}
     for item in products.items:
         groups.setdefault(item.group, set()).add(item.id[4:9])
-    assert groups == {"S2B_20230813T100029": {"33TWL", "33TWM"}, "S2A_20230818T100031": {"33TWL", "33TWM"}}
+    assert groups == {"S2B_20230813T095559": {"33TWL", "33TWM"}, "S2A_20230818T100031": {"33TWL", "33TWM"}}
 
 
 def test_items_that_a_collection_links_but_does_not_have_are_reported(products: Search) -> None:
