@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from hypothesis import given
 
@@ -21,7 +22,7 @@ from acreage.core.temporal import Season
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.series import Samples, season_dekads
 from acreage.croptype.udf_source import crop_type_udf
-from acreage.croptype.udf_source.crop_type_udf import apply_datacube, classify_cube
+from acreage.croptype.udf_source.crop_type_udf import apply_datacube, build_network, classify_cube
 from support.croptype_samples import BANDS, SEASON
 
 SOURCE = Path(crop_type_udf.__file__)
@@ -121,8 +122,13 @@ def test_a_pixels_class_depends_on_nothing_but_its_series(
 
 def test_probabilities_do_not_depend_on_the_place_in_a_batch(samples: Samples, model: TrainedModel) -> None:
     repeated = np.tile(samples.values, (40, 1, 1))
-    probabilities = model.classifier.probabilities(repeated, 2048).reshape(40, len(samples), -1)
-    assert (probabilities == probabilities[:1]).all()
+    spec = model.spec
+    with torch.random.fork_rng(devices=[]):
+        full_size = build_network("temporal_cnn", {}, spec, 2, members=2).eval()
+    for network in (model.classifier.network, full_size):
+        classifier = replace(model.classifier, network=network)
+        probabilities = classifier.probabilities(repeated, 2048).reshape(40, len(samples), -1)
+        assert (probabilities == probabilities[:1]).all()
 
 
 @given(st.sampled_from([np.nan, np.inf, -np.inf]))

@@ -137,9 +137,15 @@ def _usable(values: Float, spec: FeatureSpec, sensor: str) -> NDArray[np.bool_]:
     return np.asarray(usable.all(axis=2))
 
 
-def raw_channel(values: Float, spec: FeatureSpec, channel: Channel) -> Float:
-    """A channel before scaling, (N, T) float32, NaN where its sensor has no usable observation."""
-    usable = _usable(values, spec, channel.sensor)
+def raw_channel(
+    values: Float, spec: FeatureSpec, channel: Channel, usable: NDArray[np.bool_] | None = None
+) -> Float:
+    """A channel before scaling, (N, T) float32, NaN where its sensor has no usable observation.
+
+    `usable` spares the test for that where the caller has its result, (N, T).
+    """
+    if usable is None:
+        usable = _usable(values, spec, channel.sensor)
     a, *rest = (np.where(usable, values[:, :, spec.bands.index(s)], np.float32(1)) for s in channel.sources)
     if channel.kind == "linear":
         out = a
@@ -159,12 +165,13 @@ def features(values: Float, spec: FeatureSpec) -> Features:
     `values`: (N, T, bands) float32 in the order of `spec.bands` and `spec.dekads`, NaN where missing.
     """
     n, steps = values.shape[:2]
-    series = np.zeros((n, len(spec.temporal) + len(spec.sensors), steps), np.float32)
-    for i, channel in enumerate(spec.temporal):
-        series[:, i] = _scaled(raw_channel(values, spec, channel), channel)
     observed = np.zeros((n, len(spec.sensors), steps), bool)
     for i, sensor in enumerate(spec.sensors):
         observed[:, i] = _usable(values, spec, sensor)
+    series = np.zeros((n, len(spec.temporal) + len(spec.sensors), steps), np.float32)
+    for i, channel in enumerate(spec.temporal):
+        usable = observed[:, spec.sensors.index(channel.sensor)]
+        series[:, i] = _scaled(raw_channel(values, spec, channel, usable), channel)
     series[:, len(spec.temporal) :] = observed
     static = np.zeros((n, 2 * len(spec.static)), np.float32)
     for i, channel in enumerate(spec.static):
