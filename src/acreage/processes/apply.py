@@ -99,8 +99,8 @@ def apply_dimension(
 ) -> Cube:
     """The callback on the array along a dimension; it gives an array, of the same length or another.
 
-    Where the length changes, the labels are 0, 1, 2, ...; x, y and geometry dimensions are then of type other,
-    for such labels are no places.
+    Where the length changes, the labels are 0, 1, 2, ...; x, y and geometry dimensions are then of type
+    other, for such labels are no places.
     """
     target = dimension if target_dimension is None else target_dimension
     array = to_array(data, dimension)

@@ -86,7 +86,7 @@ def _check_elevation_model(data: CubeMeta, coefficient: str | None, model: str |
 def sar_backscatter(*, data: Cube, out: CubeMeta, **_: Any) -> Cube:
     """The data as they are, where they carry the coefficient that is asked for; `describe` refuses all else.
 
-    The calibration is the attribute `sar:calibration`; `sar:elevation_model` and `sar:noise_removal` are checked
-    where a collection states them. A coefficient of null takes the data as calibrated.
+    The calibration is the attribute `sar:calibration`; `sar:elevation_model` and `sar:noise_removal` are
+    checked where a collection states them. A coefficient of null takes the data as calibrated.
     """
     return data

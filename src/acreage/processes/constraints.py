@@ -45,7 +45,7 @@ def bounding_box(extent: Any) -> SpatialConstraint:
         )
     if extent.get("base") is not None or extent.get("height") is not None:
         raise ProcessParameterInvalid(
-            "The bounding box has a vertical extent (`base`, `height`), but data cubes have no vertical axis.",
+            "The bounding box has `base` or `height`, but data cubes have no vertical axis here.",
             hint="Leave `base` and `height` out.",
         )
     crs = extent.get("crs")
@@ -55,10 +55,10 @@ def bounding_box(extent: Any) -> SpatialConstraint:
 def spatial_constraint(process_id: str, arguments: Mapping[str, Any]) -> SpatialConstraint | None:
     """Bounds outside of which a process reads no pixel, or blanks every pixel it reads.
 
-    filter_bbox and filter_spatial also cut the cube to them; mask_polygon leaves nulls outside (unless it masks
-    the inside or replaces by a value, when there is no constraint); aggregate_spatial leaves nothing outside.
-    Geometries may be GeoJSON or the metadata of a vector cube. Pixels count by their centres (lines and points by
-    the nearest centre), so a source has to give every pixel that touches the bounds.
+    filter_bbox and filter_spatial also cut the cube to them; mask_polygon leaves nulls outside (unless it
+    masks the inside or replaces by a value, when there is no constraint); aggregate_spatial leaves nothing
+    outside. Geometries may be GeoJSON or the metadata of a vector cube. Pixels count by their centres (lines
+    and points by the nearest centre), so a source has to give every pixel that touches the bounds.
 
     Raises:
         ProcessParameterInvalid: a bounding box that is none.

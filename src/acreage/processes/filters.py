@@ -107,9 +107,9 @@ def _with_geometries(data: CubeMeta, dim: Dimension, keep: list[int]) -> CubeMet
 
 @cube_process("filter_bbox", describe=_describe_bbox, grid_transparent=True)
 def filter_bbox(*, data: Cube, extent: Any, out: CubeMeta) -> Cube:
-    """The pixels whose centres lie in a bounding box, edges included; of a vector cube, the geometries inside.
+    """The pixels whose centres lie in a bounding box, edges included; of a vector cube, the geometries in it.
 
-    A box in another CRS is reprojected to the cube's: the smallest rectangle there that holds it, edges densified.
+    A box in another CRS is reprojected: the smallest rectangle in the cube's CRS that holds its outline.
     """
     if out.box is not None:
         return data.crop(out.box)

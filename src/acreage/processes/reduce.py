@@ -28,7 +28,7 @@ def _reduce_footprints(*, data: CubeMeta, dimension: str, out: CubeMeta, **_: An
 
 @cube_process("reduce_dimension", describe=_describe_reduce, footprints=_reduce_footprints)
 def reduce_dimension(*, data: Cube, reducer: Callback, dimension: str, context: Any, out: CubeMeta) -> Cube:
-    """One value for all values along a dimension, which is dropped. Any dimension will do, x and y included."""
+    """One value for all values along a dimension, which is dropped: any dimension, x and y included."""
     return from_result(reducer(data=to_array(data, dimension), context=context), out.shape, out)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from acreage.core.arrays import Array, BoolArray, Masked
+from acreage.core.arrays import Array, BoolArray
 from acreage.core.cube import Cube, CubeMeta, Dimension, Label
 from acreage.core.errors import (
     DistinctDimensionLabelsRequired,
@@ -19,8 +19,8 @@ from acreage.core.errors import (
 )
 from acreage.core.temporal import PERIODS, Instant, periods
 from acreage.processes.callback import Callback
-from acreage.processes.convert import as_slice, check_dtype, json_label, owned
-from acreage.processes.probing import null_array, reducer_dtype
+from acreage.processes.convert import json_label
+from acreage.processes.grouping import Groups, aggregate, aggregated
 from acreage.processes.registry import cube_process
 from acreage.processes.time_labels import instants, interval, temporal_dimension, temporal_label
 
@@ -28,54 +28,10 @@ _TIME = re.compile(r"(\d{2}):(\d{2}):(\d{2})Z?")
 _DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Groups:
-    """Which labels of the source go together, and the dimension that comes of it."""
-
-    dimension: Dimension
-    members: tuple[tuple[int, ...], ...]
-
-
-def _aggregated(
-    process_id: str, data: CubeMeta, groups: _Groups, reducer: Callback, context: Any
-) -> CubeMeta:
-    source = data.dim(groups.dimension.name)
-    largest = max(groups.members, key=len, default=())
-    labels = tuple(source.labels[i] for i in largest)
-    dtype = reducer_dtype(process_id, reducer, null_array(data, len(labels), labels), context)
-    out = data.with_dim(source.name, groups.dimension)
-    return replace(out, dtype=dtype, nodata=None, may_be_null=True)
-
-
-def _aggregate(data: Cube, groups: _Groups, reducer: Callback, context: Any, out: CubeMeta) -> Cube:
-    """The reducer on each group; a group of consecutive labels is a view, any other is copied once."""
-    axis = data.meta.axis(groups.dimension.name)
-    source = np.moveaxis(data.values, axis, 0)
-    source_valid = None if data.valid is None else np.moveaxis(data.valid, axis, 0)
-    values = np.empty(out.shape, out.dtype)
-    valid = np.ones(out.shape, bool)
-    target, target_valid = np.moveaxis(values, axis, 0), np.moveaxis(valid, axis, 0)
-    labels = data.meta.dims[axis].labels
-    for k, members in enumerate(groups.members):
-        where = as_slice(list(members)) if members else slice(0, 0)
-        array = Masked(
-            source[where],
-            None if source_valid is None else source_valid[where],
-            is_array=True,
-            labels=tuple(labels[i] for i in members),
-        )
-        result = reducer(data=array, context=context)
-        check_dtype(result, out)
-        target[k] = result.values
-        if result.valid is not None:
-            target_valid[k] = result.valid
-    return owned(values, valid, out)
-
-
 # --- aggregate_temporal_period ------------------------------------------------------------------------------
 
 
-def _period_groups(data: CubeMeta, period: str, dimension: str | None) -> _Groups:
+def _period_groups(data: CubeMeta, period: str, dimension: str | None) -> Groups:
     if period not in PERIODS:
         raise ProcessParameterInvalid(
             f"{period!r} is not a period that aggregate_temporal_period knows.",
@@ -92,7 +48,7 @@ def _period_groups(data: CubeMeta, period: str, dimension: str | None) -> _Group
         members[k].append(i)
     labels = tuple(label for label, _, _ in found)
     new = replace(dim, labels=labels, period=period)
-    return _Groups(new, tuple(tuple(m) for m in members))
+    return Groups(new, tuple(tuple(m) for m in members))
 
 
 def _span(dim: Dimension, moments: Sequence[Instant]) -> tuple[Instant, Instant] | None:
@@ -108,7 +64,7 @@ def _describe_period(
     *, data: CubeMeta, period: str, reducer: Callback, dimension: str | None, context: Any
 ) -> CubeMeta:
     groups = _period_groups(data, period, dimension)
-    return _aggregated("aggregate_temporal_period", data, groups, reducer, context)
+    return aggregated("aggregate_temporal_period", data, groups, reducer, context)
 
 
 @cube_process("aggregate_temporal_period", describe=_describe_period)
@@ -117,17 +73,18 @@ def aggregate_temporal_period(
 ) -> Cube:
     """The reducer on each calendar period, in UTC.
 
-    Every period that touches the dimension's filtered extent gets a label, observed or not (the specification:
-    from the first to the last observation, which is done where no extent is known); the reducer gets an empty
-    array for a period without observations. Dekads count from 01, weeks are those of ISO 8601 in ISO's year.
+    Every period that touches the dimension's filtered extent gets a label, observed or not (the
+    specification: from the first to the last observation, as is done where no extent is known); the reducer
+    gets an empty array for a period without observations. Dekads count from 01; weeks are those of ISO 8601,
+    in ISO's year.
     """
-    return _aggregate(data, _period_groups(data.meta, period, dimension), reducer, context, out)
+    return aggregate(data, _period_groups(data.meta, period, dimension), reducer, context, out)
 
 
 # --- aggregate_temporal -------------------------------------------------------------------------------------
 
 
-def _interval_groups(data: CubeMeta, intervals: Any, labels: Any, dimension: str | None) -> _Groups:
+def _interval_groups(data: CubeMeta, intervals: Any, labels: Any, dimension: str | None) -> Groups:
     dim = temporal_dimension(data, dimension)
     if not isinstance(intervals, list | tuple) or not intervals:
         raise ProcessParameterInvalid(
@@ -137,7 +94,7 @@ def _interval_groups(data: CubeMeta, intervals: Any, labels: Any, dimension: str
     moments = np.array(instants(dim), "datetime64[ms]")
     members = tuple(tuple(np.flatnonzero(_inside(moments, item)).tolist()) for item in intervals)
     new = replace(dim, labels=_interval_labels(intervals, labels), period=None)
-    return _Groups(new, members)
+    return Groups(new, members)
 
 
 def _inside(moments: Array, item: Any) -> BoolArray:
@@ -205,7 +162,7 @@ def _describe_intervals(
     *, data: CubeMeta, intervals: Any, reducer: Callback, labels: Any, dimension: str | None, context: Any
 ) -> CubeMeta:
     groups = _interval_groups(data, intervals, labels, dimension)
-    return _aggregated("aggregate_temporal", data, groups, reducer, context)
+    return aggregated("aggregate_temporal", data, groups, reducer, context)
 
 
 @cube_process("aggregate_temporal", describe=_describe_intervals)
@@ -223,4 +180,4 @@ def aggregate_temporal(
 
     Labels that are dates become dates; the default label of an interval is its start.
     """
-    return _aggregate(data, _interval_groups(data.meta, intervals, labels, dimension), reducer, context, out)
+    return aggregate(data, _interval_groups(data.meta, intervals, labels, dimension), reducer, context, out)
