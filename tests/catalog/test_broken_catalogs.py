@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from affine import Affine
+from tests.support.catalog_items import WORLD, stac_item, write_catalog, write_raster
 
 from acreage.catalog import Catalog, Search, open_catalog
 from acreage.core.errors import CatalogError
-from tests.support.catalog_items import WORLD, stac_item, write_catalog, write_raster
 
 BLUE = ("B02",)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.support.catalog_items import WORLD, stac_item, write_catalog
+from tests.support.stac_api import StacApi, stac_api
 
 from acreage.catalog import open_catalog
 from acreage.catalog.definition import load_definition, shipped_definitions
 from acreage.core.errors import CatalogError, CollectionNotFound
-from tests.support.catalog_items import WORLD, stac_item, write_catalog
-from tests.support.stac_api import StacApi, stac_api
 
 AREA = (4.0585, 50.7431, 4.0676, 50.7489)
 

@@ -1,4 +1,4 @@
-"""The real site: counts, grids and types as the files themselves have them, whichever way the catalog is read."""
+"""The real site: counts, grids and types as its files have them, whichever way the catalog is read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from tests.support.stac_api import api_of_static, stac_api, web_folder
 
 from acreage.catalog import Catalog, Raster, Search, open_catalog
 from acreage.core.errors import CollectionNotFound, InvalidInput, LabelNotAvailable
-from tests.support.stac_api import api_of_static, stac_api, web_folder
 
 AREA = (4.0585, 50.7431, 4.0676, 50.7489)
 COLLECTIONS = {
@@ -23,6 +23,9 @@ COLLECTIONS = {
     "COPERNICUS_30": "cop-dem-glo-30",
     "ESA_WORLDCOVER_10M_2021_V2": "esa-worldcover",
 }
+
+# The site has no 60 m bands, so none are offered.
+OFFERED = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12", "SCL")
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +117,7 @@ def test_bounds_that_are_not_degrees_are_refused(catalog: Catalog) -> None:
 def test_collections_are_described_as_they_are(catalog: Catalog) -> None:
     assert catalog.collections() == tuple(COLLECTIONS)
     optical = catalog.describe("SENTINEL2_L2A")
-    # The site has no 60 m bands, so none are offered.
-    assert optical.band_names == tuple("B02 B03 B04 B05 B06 B07 B08 B8A B11 B12 SCL".split())
+    assert optical.band_names == OFFERED
     assert optical.mosaic_reference == "SCL"
     scl = optical.band("SCL")
     assert scl is not None

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from tests.support.catalog_items import WORLD, stac_item, write_catalog, write_raster
+from tests.support.stac_api import StacApi, stac_api, web_folder
 
 from acreage.catalog import open_catalog
 from acreage.catalog.fetch import resolve
 from acreage.core.errors import CatalogError
-from tests.support.catalog_items import WORLD, stac_item, write_catalog, write_raster
-from tests.support.stac_api import StacApi, stac_api, web_folder
 
 COLLECTION = {
     "type": "Collection",

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.catalog_items import parsed, stac_item
 
 from acreage.catalog.grouping import drop_superseded, group_of, rank_of, solar_day
 from acreage.catalog.sentinel2 import Contradiction, datatake, dn_offset
 from acreage.catalog.stac import StacItem, asset_facts
-from tests.support.catalog_items import parsed, stac_item
 
 RULE = "solar-day-datatake"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
+from tests.support.catalog_items import WORLD
 
 from acreage.catalog import Search, SourceItem, open_catalog
 from acreage.catalog.definition import CollectionDefinition, shipped_definitions
@@ -16,13 +17,12 @@ from acreage.catalog.rasters import resolve_items
 from acreage.catalog.sentinel2 import baseline, granule
 from acreage.catalog.sources import features
 from acreage.catalog.stac import StacItem, parse_item
-from tests.support.catalog_items import WORLD
 
 SENTINEL2 = next(d for d in shipped_definitions() if d.id == "SENTINEL2_L2A")
 ALL_BANDS = {"B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12", "SCL"}
 
-# id -> baseline, what must be added to the reflectance DNs. Read off the items by eye: where Earth Search has
-# subtracted the offset, nothing is to be done; S2B_33TWN_20220226 is the one whose offset is still in the pixels.
+# id -> baseline, what must be added to the reflectance DNs. Read off the items by eye: where Earth Search
+# subtracted the offset, nothing is to be done; in S2B_33TWN_20220226 it is still in the pixels.
 EARTH_SEARCH = {
     "S2A_32TMS_20221207_0_L2A": (5.09, 0),
     "S2A_33TWN_20161202_0_L2A": (0.01, 0),

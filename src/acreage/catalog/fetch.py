@@ -37,9 +37,10 @@ def resolve(href: str, base: str) -> str:
 
 
 def retry_policy() -> Retry:
-    """Five tries with growing pauses; a server's Retry-After is honoured."""
+    """Five more tries with growing pauses, two where nobody listens; a server's Retry-After is honoured."""
     return Retry(
         total=5,
+        connect=2,
         backoff_factor=0.5,
         status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=("GET", "POST"),
