@@ -15,6 +15,13 @@ from acreage.cli.boundary import CommandAt, LazyGroup
 from acreage.core.settings import LogLevel, load_settings
 
 COMMANDS: Mapping[str, CommandAt] = {
+    "map": CommandAt("acreage.cli.map:map_command", "Map the crop types of one area."),
+    "sample": CommandAt(
+        "acreage.cli.sample:sample_command", "Sample dekad time series at labelled parcels and points."
+    ),
+    "execute": CommandAt(
+        "acreage.cli.execute:execute", "Run a process graph on a catalog, without a server."
+    ),
     "train": CommandAt("acreage.cli.train:train_command", "Train a crop type model on labelled time series."),
     "validate": CommandAt(
         "acreage.cli.validate:validate_command", "Measure accuracy on samples that were not trained on."

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from acreage.core.arrays import Array, BoolArray, normalise
+from acreage.core.arrays import Array, BoolArray, normalise, null_like
 from acreage.core.errors import DimensionNotAvailable, LabelNotAvailable
 from acreage.core.grid import Box, Grid
 
@@ -265,3 +265,9 @@ class Cube:
             None if self.valid is None else self.valid[index],
             self.meta.with_dim(name, dimension),
         )
+
+
+def empty_cube(meta: CubeMeta) -> Cube:
+    """A cube of nulls (or of nothing, where a dimension is empty)."""
+    values = np.full(meta.shape, null_like(meta.dtype), dtype=meta.dtype)
+    return Cube(values, np.zeros(meta.shape, bool) if values.size else None, meta)

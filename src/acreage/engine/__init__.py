@@ -1,1 +1,1 @@
-"""Process graph to plan to windows to files."""
+"""The engine: process graph to plan to windows to files."""

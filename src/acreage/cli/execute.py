@@ -1,0 +1,94 @@
+"""`acreage execute`: any process graph, no server."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from acreage.cli.plan_table import bytes_text, print_plan
+from acreage.cli.runtime import (
+    budget_of,
+    catalog_at,
+    parameters_of,
+    read_json,
+    udf_runner,
+    window_progress,
+)
+from acreage.core.errors import InvalidInput
+from acreage.core.settings import load_settings
+from acreage.engine.draw import draw_plan
+from acreage.engine.parser import parse_graph
+from acreage.engine.planner import make_plan
+from acreage.engine.run import RunResult, run_plan
+
+
+def execute(
+    graph: Annotated[Path, typer.Argument(help="The process graph, a JSON file.")],
+    catalog: Annotated[
+        str | None, typer.Option(help="Catalog file, folder, STAC API address or configuration file.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write (.tif, .nc, .json, .csv, .parquet), or a folder.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the plan and compute nothing.")] = False,
+    draw: Annotated[Path | None, typer.Option(help="Draw the plan into this SVG file.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="Value of a parameter of the process, as NAME=VALUE.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
+    tolerate: Annotated[
+        int, typer.Option(min=0, help="Items that may be unreadable before the job fails.")
+    ] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
+) -> None:
+    """Run a process graph on a catalog, without a server.
+
+    Example: `acreage execute graph.json --catalog catalog.json --out cube.nc`
+    """
+    if out is None and not plan and draw is None:
+        raise InvalidInput("There is nothing to do.", hint="Give --out FILE, --plan or --draw FILE.svg.")
+    settings = load_settings()
+    console = Console(stderr=True)
+    budget = budget_of(settings, memory, threads)
+    parsed = parse_graph(read_json(graph, "process graph"), parameters_of(parameter or []))
+    with udf_runner(settings, budget.threads) as udf:
+        planned = make_plan(parsed, catalog_at(catalog, settings), budget, udf)
+        if draw is not None:
+            draw_plan(planned, draw)
+            console.print(f"Drawn: {draw}")
+        if plan:
+            print_plan(planned, Console(file=sys.stdout))
+        if plan or out is None:
+            return
+        with window_progress(console, "Computing") as progress:
+            result = run_plan(
+                planned,
+                out,
+                udf=udf,
+                scratch=settings.scratch,
+                tolerance=tolerate,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    report(result, console)
+
+
+def report(result: RunResult, console: Console) -> None:
+    """Say what was written, read and used."""
+    for line in result.udf_log[-20:]:
+        console.print(f"udf: {line}", style="dim", markup=False)
+    for item, band, reason in result.failures:
+        console.print(f"not read: {item} {band}: {reason}", style="yellow", markup=False)
+    for files in result.files:
+        for file in files:
+            console.print(f"Written: {file}", markup=False, soft_wrap=True)
+    u = result.usage
+    console.print(
+        f"{len(result.items_read)} items read, {len(result.failures)} assets unreadable; "
+        f"{u.seconds:.1f} s, {u.cpu_seconds:.1f} CPU seconds, peak memory {bytes_text(u.peak_memory)}."
+    )

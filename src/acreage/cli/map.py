@@ -1,0 +1,91 @@
+"""`acreage map`: one area, embedded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from acreage.cli.croptype_area import cube_settings, parse_area, within_catalog
+from acreage.cli.embedded import EmbeddedRunner
+from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
+from acreage.core.legend import RESERVED, Legend
+from acreage.core.settings import load_settings
+from acreage.core.temporal import Season
+from acreage.croptype.mapping import MapJob, MapResult, make_map
+from acreage.croptype.modelfile import open_model
+
+
+def map_command(
+    area: Annotated[
+        str,
+        typer.Option(
+            help="Vector file, west,south,east,north in degrees, or EPSG:3035:w,s,e,n in its metres."
+        ),
+    ],
+    season: Annotated[str, typer.Option(help="First and last day, both included: 2019-03-01/2019-10-31.")],
+    model: Annotated[Path, typer.Option(help="Model file of `acreage train`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the map.")],
+    catalog: Annotated[
+        str | None, typer.Option(help="Catalog file, folder, STAC API address or configuration file.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the area, for titles and the STAC item.")] = None,
+    orbit: Annotated[
+        str | None, typer.Option(help="Only this S1 orbit direction: ascending or descending.")
+    ] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
+    tolerate: Annotated[
+        int, typer.Option(min=0, help="Items that may be unreadable before the job fails.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a map that is there already.")
+    ] = False,
+) -> None:
+    """Map the crop types of one area.
+
+    The land cover classes that are mapped are the ones that the model was trained for.
+
+    Example: `acreage map --catalog catalog.json --area parcels.gpkg --season 2019-03-01/2019-10-31 --model model.pt --out map`
+    """
+    app_settings, console = load_settings(), Console(stderr=True)
+    budget = budget_of(app_settings, memory, threads)
+    trained = open_model(model)
+    settings = cube_settings(tuple(trained.landcover), orbit, 10.0, 3035)
+    box, found_name = parse_area(area, settings)
+    sources = catalog_at(catalog, app_settings)
+    within_catalog(box, sources, settings)
+    job = MapJob(box, name or found_name, Season.parse(season), model, settings)
+    with udf_runner(app_settings, budget.threads) as udf, window_progress(console, "Mapping") as progress:
+        runner = EmbeddedRunner(sources, budget, udf, app_settings.scratch, tolerate)
+        result = make_map(job, runner, out, overwrite=overwrite, progress=progress)
+    tell(result, console)
+
+
+def tell(result: MapResult, console: Console) -> None:
+    """What was mapped, and where the files are."""
+    console.print(_areas(result, result.model.legend))
+    for item, band, reason in result.job.gaps:
+        console.print(f"not read: {item} {band}: {reason}", style="yellow", markup=False)
+    usage = result.job.usage
+    console.print(
+        f"{len(result.job.items)} items read; {usage['wall_seconds']} s, {usage['cpu_seconds']} CPU seconds. "
+        f"Map: {result.product.folder}, picture: {result.product.quicklook}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _areas(result: MapResult, legend: Legend) -> Table:
+    names = {**legend.names, **{r.code: r.name for r in RESERVED}}
+    total = sum(result.product.pixels.values())
+    table = Table(title="Mapped", title_justify="left")
+    table.add_column("class")
+    table.add_column("pixels", justify="right")
+    table.add_column("share", justify="right")
+    for code, pixels in sorted(result.product.pixels.items(), key=lambda p: -p[1]):
+        table.add_row(names[code], f"{pixels:,}", f"{100 * pixels / total:.1f} %")
+    return table

@@ -1,0 +1,119 @@
+"""What several commands need: the engine with its catalog, budget and UDF runner, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ByteSize, TypeAdapter, ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from acreage.catalog import open_catalog
+from acreage.catalog.items import Catalog
+from acreage.core.errors import InvalidInput
+from acreage.core.settings import Settings
+from acreage.engine.stages import Budget
+from acreage.udf.contract import UdfLimits
+from acreage.udf.models import ModelCache
+from acreage.udf.runner import ProcessUdfRunner
+
+
+def catalog_at(address: str | None, settings: Settings) -> Catalog:
+    """The catalog that a command works on.
+
+    Raises:
+        InvalidInput: neither the option nor the setting names one.
+        CatalogError: it cannot be read.
+    """
+    found = address or settings.catalog
+    if not found:
+        raise InvalidInput("No catalog is given.", hint="Name it with --catalog, or set ACREAGE_CATALOG.")
+    return open_catalog(found)
+
+
+def budget_of(settings: Settings, memory: str | None = None, threads: int | None = None) -> Budget:
+    """Memory and threads from the options, else from the settings.
+
+    Raises:
+        InvalidInput: the memory is not a size.
+    """
+    size = int(settings.memory)
+    if memory is not None:
+        try:
+            size = int(TypeAdapter(ByteSize).validate_python(memory))
+        except ValidationError as error:
+            raise InvalidInput(
+                f"{memory!r} is not an amount of memory.", hint="Write it as 4GB or 512MiB."
+            ) from error
+    return Budget(size, threads or settings.threads)
+
+
+def udf_runner(settings: Settings, threads: int = 1) -> ProcessUdfRunner:
+    """A runner with one child process a thread; models are fetched into the cache."""
+    limits = UdfLimits(timeout_s=settings.udf_timeout_s, memory_bytes=int(settings.udf_memory), threads=1)
+    return ProcessUdfRunner(limits, workers=max(threads, 1), models=ModelCache(settings.cache / "models"))
+
+
+def read_json(path: Path, what: str) -> Any:
+    """A JSON document from a file.
+
+    Raises:
+        InvalidInput: it is not there or not JSON; the message says where.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"The {what} {path} cannot be read: {error}.") from error
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            f"The {what} {path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."
+        ) from error
+
+
+def parameters_of(pairs: list[str]) -> Mapping[str, Any]:
+    """`NAME=VALUE` options; a value that is JSON is taken as such, else as text.
+
+    Raises:
+        InvalidInput: an option has no `=`.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign or not name:
+            raise InvalidInput(f"{pair!r} is not a parameter.", hint="Write it as NAME=VALUE.")
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text
+    return values
+
+
+@contextmanager
+def window_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over windows; on a terminal only."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("windows"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+
+        def update(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield update

@@ -1,0 +1,76 @@
+"""`acreage sample`: reference data to labelled dekad series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from acreage.cli.croptype_area import cube_settings
+from acreage.cli.croptype_input import parse_landcover
+from acreage.cli.embedded import EmbeddedRunner
+from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
+from acreage.core.errors import OutputExists
+from acreage.core.settings import load_settings
+from acreage.core.temporal import Season
+from acreage.croptype.reference import read_reference
+from acreage.croptype.sampling import points_in_parcels, sample_series
+from acreage.croptype.series import write_samples
+
+
+def sample_command(
+    reference: Annotated[
+        Path, typer.Argument(help="Labelled parcels or points: GeoPackage, GeoJSON, GeoParquet, ...")
+    ],
+    season: Annotated[str, typer.Option(help="First and last day, both included: 2019-03-01/2019-10-31.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="GeoParquet file to write.")],
+    catalog: Annotated[
+        str | None, typer.Option(help="Catalog file, folder, STAC API address or configuration file.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Column of larger cells, for validation across regions.")
+    ] = None,
+    points: Annotated[
+        int, typer.Option(min=0, help="Pixels drawn in each parcel; 0 takes the mean over its pixels.")
+    ] = 0,
+    landcover: Annotated[str, typer.Option(help="WorldCover classes that are mapped.")] = "40",
+    orbit: Annotated[
+        str | None, typer.Option(help="Only this S1 orbit direction: ascending or descending.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same pixels.")] = 0,
+    memory: Annotated[str | None, typer.Option(help="Memory that a job may use, as 4GB.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
+    tolerate: Annotated[
+        int, typer.Option(min=0, help="Items that may be unreadable before a job fails.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+    ] = False,
+) -> None:
+    """Sample dekad time series at labelled parcels and points.
+
+    Example: `acreage sample parcels.gpkg --season 2019-03-01/2019-10-31 --catalog catalog.json --out samples.parquet`
+    """
+    if out.exists() and not overwrite:
+        raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
+    app_settings, console = load_settings(), Console(stderr=True)
+    budget = budget_of(app_settings, memory, threads)
+    settings = cube_settings(tuple(parse_landcover(landcover)), orbit, 10.0, 3035)
+    data = read_reference(reference, label_column=label, region_column=region)
+    table = points_in_parcels(data.table, points, settings, seed) if points else data.table
+    with udf_runner(app_settings) as udf, window_progress(console, "Sampling") as progress:
+        runner = EmbeddedRunner(
+            catalog_at(catalog, app_settings), budget, udf, app_settings.scratch, tolerate
+        )
+        sampled = sample_series(table, Season.parse(season), settings, runner, progress)
+    write_samples(sampled.samples, out)
+    console.print(f"Written: {out}", markup=False, soft_wrap=True)
+    console.print(
+        f"{len(sampled.samples)} samples of {len(table)} geometries from {len(sampled.items)} items; left out: "
+        f"{data.without_label} without label, {data.without_geometry} without geometry, "
+        f"{len(sampled.without_data)} where the archive has nothing, "
+        f"{len(sampled.without_observation)} without any observation (cloud, or masked by land cover)."
+    )

@@ -1,0 +1,106 @@
+"""A map of one area: the graph, the job, the product."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acreage import __version__
+from acreage.core.errors import OutputExists
+from acreage.core.grid import Box
+from acreage.core.provenance import Provenance
+from acreage.core.temporal import Season
+from acreage.croptype.model import TrainedModel, check_landcover
+from acreage.croptype.modelfile import model_sha256, open_model
+from acreage.croptype.product import ProductFiles, write_product
+from acreage.croptype.runner import JobResult, Progress, Runner
+from acreage.croptype.workflow import CubeSettings, map_cube, to_graph
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """A map that is to be made.
+
+    Attributes:
+        area: pixels on the map's grid.
+        area_name: for titles and the STAC item's id.
+        season: both days included; must be the model's.
+        model: path of the model file.
+        settings: preprocessing.
+        note: a sentence for whoever uses the map.
+    """
+
+    area: Box
+    area_name: str
+    season: Season
+    model: Path
+    settings: CubeSettings = CubeSettings()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """A map that was made."""
+
+    product: ProductFiles
+    job: JobResult
+    model: TrainedModel
+
+
+def map_graph(job: MapJob) -> tuple[dict[str, Any], TrainedModel, str]:
+    """The process graph of a map, its model and the model file's hash.
+
+    Raises:
+        ModelMismatch: the model was trained for another season, or knows classes that the mask removes.
+        InvalidInput: the model file cannot be read.
+    """
+    model = open_model(job.model)
+    model.check_season(job.season)
+    check_landcover(model.legend, job.settings.cropland_codes)
+    digest = model_sha256(job.model)
+    context = {"model": str(job.model.resolve()), "model_sha256": digest}
+    return to_graph(map_cube(job.area, job.season, job.settings, context), "GTiff"), model, digest
+
+
+def make_map(
+    job: MapJob, runner: Runner, out: Path, *, overwrite: bool = False, progress: Progress | None = None
+) -> MapResult:
+    """Run the job of a map and write its product folder.
+
+    Raises:
+        OutputExists: `out` is there and `overwrite` is False.
+        AcreageError: whatever stopped the job; nothing is left under `out`.
+    """
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
+        raise OutputExists(f"{out} is there already.", hint="Choose another folder, or give --overwrite.")
+    graph, model, digest = map_graph(job)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".map-", dir=out.parent) as folder:
+        done = runner.run(graph, Path(folder) / "map.tif", progress)
+        provenance = Provenance(
+            process_graph=graph,
+            model_id=job.model.stem,
+            model_sha256=digest,
+            items=done.items,
+            season=job.season,
+            software={"acreage": __version__},
+            usage=_usage(done),
+            note=job.note,
+        )
+        product = write_product(
+            done.files[0],
+            out,
+            legend=model.legend,
+            provenance=provenance,
+            area_name=job.area_name,
+            overwrite=overwrite,
+        )
+    return MapResult(product, done, model)
+
+
+def _usage(done: JobResult) -> Mapping[str, float | int | str]:
+    gaps = {"unreadable_assets": len(done.gaps)} if done.gaps else {}
+    return {**done.usage, "items_read": len(done.items), **gaps}

@@ -1,0 +1,420 @@
+"""From a parsed graph to plan nodes: what every node's output looks like and which pixels it needs.
+
+A loaded cube's grid stays open until something asks for it: a node that only filters or relabels is compiled once for
+every grid that is asked of it, so that the first resample applies to each band's own native grid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from acreage.catalog.items import Catalog
+from acreage.core.arrays import Masked
+from acreage.core.cube import Cube, CubeMeta, Dimension
+from acreage.core.errors import InvalidProcessGraph, ProcessGraphError, ProcessParameterInvalid
+from acreage.core.grid import Grid
+from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
+from acreage.engine.graph import Graph, GraphNode, substitute
+from acreage.engine.loading import Loader
+from acreage.engine.ops import (
+    ConstantOp,
+    InputRef,
+    ProcessOp,
+    UdfOp,
+    fill,
+    labels_for_udf,
+    udf_dtype,
+    udf_output_meta,
+)
+from acreage.engine.plan import Output, PlanNode, SourceSummary
+from acreage.engine.sources import GridRequest
+from acreage.processes.callback import Callback, NodeRef, ParameterRef, as_masked
+from acreage.processes.registry import (
+    POINTWISE,
+    Blocks,
+    CubeProcess,
+    Footprint,
+    array_processes,
+    cube_processes,
+)
+from acreage.processes.resampling import cube_target_grid, target_grid
+from acreage.processes.vectors import load_geojson
+
+OWN_GRID = GridRequest()
+_LOADS = ("load_collection", "load_stac")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value known while planning: JSON."""
+
+    value: Any
+
+
+Value = int | Constant
+
+
+@dataclass
+class Compiler:
+    """Compiles one graph; use `compile_graph`."""
+
+    graph: Graph
+    loader: Loader
+    udf: UdfRunner | None
+    nodes: list[PlanNode] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    values: dict[tuple[int, GridRequest], Value] = field(default_factory=dict)
+    open_grid: set[int] = field(default_factory=set)
+    problems: list[ProcessGraphError] = field(default_factory=list)
+    probes: dict[str, LabelledArray] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Compile every node; all problems are listed that do not follow from one another."""
+        failed: set[int] = set()
+        for index, node in enumerate(self.graph.nodes):
+            if failed.intersection(node.inputs):
+                failed.add(index)
+                continue
+            try:
+                self.values[(index, OWN_GRID)] = self._compile(index, OWN_GRID)
+            except ProcessGraphError as error:
+                failed.add(index)
+                self.problems.append(_located(error, node))
+        if len(self.problems) == 1:
+            raise self.problems[0]
+        if self.problems:
+            raise InvalidProcessGraph(self.problems)
+        for index in self.graph.outputs:
+            if self.graph.nodes[index].process_id != "save_result":
+                node = self._cube_node(self.values[(index, OWN_GRID)], self.graph.nodes[index].key)
+                self.outputs.append(Output(node, self.graph.nodes[index].key, None, {}))
+
+    def _compile(self, index: int, request: GridRequest) -> Value:
+        node = self.graph.nodes[index]
+        match node.process_id:
+            case "load_collection" | "load_stac":
+                self.open_grid.add(index)
+                meta, op = self.loader.load(index, node, request)
+                return self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+            case "load_geojson":
+                cube = load_geojson(node.arguments["data"], node.arguments["properties"] or ())
+                return self._add(PlanNode(node.key, node.process_id, (), (), cube.meta, ConstantOp(cube)))
+            case "save_result":
+                return self._save(node)
+            case "run_udf":
+                return self._top_level_udf(node)
+            case "resample_spatial" | "resample_cube_spatial":
+                value = self._resample_at_source(node)
+                if value is not None:
+                    return value
+        if node.process_id in array_processes():
+            return self._constant(node)
+        return self._process(index, node, cube_processes()[node.process_id], request)
+
+    def _process(self, index: int, node: GraphNode, process: CubeProcess, request: GridRequest) -> Value:
+        inputs: list[int] = []
+        arguments = {
+            n: self._argument(v, inputs, request if process.grid_transparent else OWN_GRID)
+            for n, v in node.arguments.items()
+        }
+        metas = {n: fill(v, [self.nodes[i].meta for i in inputs]) for n, v in arguments.items()}
+        udf = next(
+            (v for v in node.arguments.values() if isinstance(v, Callback) and v.udf is not None), None
+        )
+        if udf is not None:
+            return self._udf_process(node, udf, inputs)
+        meta = process.describe(**metas)
+        by_name = process.footprints(**metas, out=meta)
+        footprints: list[Footprint] = [POINTWISE] * len(inputs)
+        for name, value in arguments.items():
+            if isinstance(value, InputRef) and name in by_name:
+                footprints[value.position] = by_name[name]
+        if (
+            process.grid_transparent
+            and isinstance(node.arguments.get("data"), NodeRef)
+            and node.arguments["data"].index in self.open_grid
+        ):
+            self.open_grid.add(index)
+        op = ProcessOp(node.process_id, arguments)
+        return self._add(PlanNode(node.key, node.process_id, tuple(inputs), tuple(footprints), meta, op))
+
+    def _argument(self, value: Any, inputs: list[int], request: GridRequest) -> Any:
+        """An argument with constants put in, and an `InputRef` for every cube."""
+        if isinstance(value, NodeRef):
+            found = self.values.get((value.index, request))
+            if found is None:
+                found = self.values[(value.index, OWN_GRID)]
+            if isinstance(found, Constant):
+                return found.value
+            if found not in inputs:
+                inputs.append(found)
+            return InputRef(inputs.index(found))
+        if isinstance(value, Mapping):
+            return {k: self._argument(v, inputs, request) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._argument(v, inputs, request) for v in value]
+        return value
+
+    def _add(self, node: PlanNode) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    # --- grids ----------------------------------------------------------------------------------------------
+
+    def _resample_at_source(self, node: GraphNode) -> Value | None:
+        """A resample of a cube whose grid is still open: its source is compiled anew on the target grid."""
+        data = node.arguments["data"]
+        if not isinstance(data, NodeRef) or data.index not in self.open_grid:
+            return None
+        own = self.values[(data.index, OWN_GRID)]
+        assert isinstance(own, int)
+        meta = self.nodes[own].meta
+        if node.process_id == "resample_spatial":
+            a = node.arguments
+            grid, method = target_grid(
+                meta.grid,
+                resolution=a["resolution"],
+                projection=a["projection"],
+                method=a["method"],
+                align=a["align"],
+            )
+        else:
+            inputs: list[int] = []
+            target = self._argument(node.arguments["target"], inputs, OWN_GRID)
+            target = fill(target, [self.nodes[i].meta for i in inputs])
+            grid, method = cube_target_grid(target, node.arguments["method"])
+        return self._on_grid(data.index, GridRequest(grid, method))
+
+    def _on_grid(self, index: int, request: GridRequest) -> Value:
+        """The value of a node of an open grid for one request, compiling the chain up to its load where needed."""
+        chain = [index]
+        while self.graph.nodes[chain[-1]].process_id not in _LOADS:
+            data = self.graph.nodes[chain[-1]].arguments["data"]
+            assert isinstance(data, NodeRef)
+            chain.append(data.index)
+        for step in reversed(chain):
+            if (step, request) not in self.values:
+                self.values[(step, request)] = self._compile(step, request)
+        return self.values[(index, request)]
+
+    # --- constants, outputs, user-defined functions ---------------------------------------------------------------
+
+    def _constant(self, node: GraphNode) -> Constant:
+        """An array process at the top level: computed now, from constants."""
+        replacement: dict[int, Any] = {}
+        for source in node.inputs:
+            value = self.values[(source, OWN_GRID)]
+            if isinstance(value, int) and node.process_id == "dimension_labels":
+                replacement[source] = self.nodes[value].meta
+                continue
+            if not isinstance(value, Constant):
+                raise ProcessParameterInvalid(
+                    f"Process {node.process_id!r} works on numbers and arrays, not on data cubes.",
+                    hint="Call it inside apply, reduce_dimension or another process that takes a callback.",
+                )
+            replacement[source] = value.value
+        arguments = {k: substitute(v, replacement) for k, v in node.arguments.items()}
+        with np.errstate(all="ignore"):
+            result = array_processes()[node.process_id].function(**arguments)
+        return Constant(_plain(as_masked(result)))
+
+    def _cube_node(self, value: Value, key: str) -> int:
+        if isinstance(value, int):
+            return value
+        cube = _constant_cube(value.value)
+        return self._add(PlanNode(key, "constant", (), (), cube.meta, ConstantOp(cube)))
+
+    def _save(self, node: GraphNode) -> Value:
+        data = node.arguments["data"]
+        value = self.values[(data.index, OWN_GRID)] if isinstance(data, NodeRef) else Constant(data)
+        index = self._cube_node(value, node.key)
+        self.outputs.append(
+            Output(index, node.key, node.arguments["format"], node.arguments["options"] or {})
+        )
+        return index
+
+    def _top_level_udf(self, node: GraphNode) -> Value:
+        inputs: list[int] = []
+        self._argument(node.arguments["data"], inputs, OWN_GRID)
+        if len(inputs) != 1:
+            raise ProcessParameterInvalid(
+                "run_udf needs a data cube.", hint="Pass a loaded cube or a vector cube as data."
+            )
+        a = node.arguments
+        code = UdfCode(a["udf"], a["runtime"], a.get("version"))
+        return self._add_udf(node, code, a.get("context") or {}, inputs, None, None, None)
+
+    def _udf_process(self, node: GraphNode, callback: Callback, inputs: list[int]) -> Value:
+        call = callback.udf
+        assert call is not None
+        a = node.arguments
+        outer = a.get("context") or {}
+        context = outer if isinstance(call.context, ParameterRef) else {**outer, **call.context}
+        code = UdfCode(call.udf, call.runtime, call.version)
+        given = self.nodes[inputs[0]].meta
+        match node.process_id:
+            case "apply":
+                return self._add_udf(node, code, context, inputs, None, None, None)
+            case "reduce_dimension":
+                given.dim(a["dimension"])
+                return self._add_udf(node, code, context, inputs, a["dimension"], None, None)
+            case "apply_dimension":
+                given.dim(a["dimension"])
+                target = a.get("target_dimension")
+                dropped = a["dimension"] if target not in (None, a["dimension"]) else None
+                return self._add_udf(node, code, context, inputs, dropped, target, None)
+            case "apply_neighborhood":
+                return self._add_udf(
+                    node, code, context, inputs, None, None, _blocks(given, a["size"], a.get("overlap"))
+                )
+        raise ProcessParameterInvalid(
+            f"Process {node.process_id!r} cannot run a user-defined function.",
+            hint="Use apply, apply_dimension, reduce_dimension or apply_neighborhood.",
+        )
+
+    def _add_udf(
+        self,
+        node: GraphNode,
+        code: UdfCode,
+        context: Mapping[str, Any],
+        inputs: list[int],
+        dropped: str | None,
+        target: str | None,
+        blocks: Blocks | None,
+    ) -> int:
+        given = self.nodes[inputs[0]].meta
+        meta = udf_output_meta(self._probe(code, context, given, blocks), given, dropped, target)
+        footprint: Footprint = blocks or POINTWISE
+        op = UdfOp(code, context, blocks, given.box)
+        return self._add(PlanNode(node.key, "run_udf", (inputs[0],), (footprint,), meta, op))
+
+    def _probe(
+        self, code: UdfCode, context: Mapping[str, Any], given: CubeMeta, blocks: Blocks | None
+    ) -> LabelledArray:
+        """The UDF's answer to a tiny window of nulls; each function is asked once for one kind of cube."""
+        if self.udf is None:
+            raise ProcessParameterInvalid(
+                "The graph runs a user-defined function, and this engine has no runner for it.",
+                hint="Start the engine with a UDF runner.",
+            )
+        array = _null_window(given, blocks)
+        key = json.dumps(
+            [code.sha256, context, array.dims, array.values.shape, array.labels], sort_keys=True, default=str
+        )
+        if key not in self.probes:
+            self.probes[key] = self.udf.run(code, array, dict(context)).array
+        return self.probes[key]
+
+
+def compile_graph(
+    graph: Graph, catalog: Catalog, udf: UdfRunner | None = None
+) -> tuple[tuple[PlanNode, ...], tuple[Output, ...], tuple[SourceSummary, ...]]:
+    """Plan nodes, outputs and sources of a graph; nothing but metadata is read.
+
+    Raises:
+        ProcessGraphError: one problem, or all of them in an `InvalidProcessGraph`.
+        CatalogError: a collection is not there, or has nothing for the area and time.
+        UdfError: a user-defined function refused the probe.
+    """
+    loader = Loader(graph, catalog)
+    compiler = Compiler(graph, loader, udf)
+    compiler.run()
+    kept, renumbered = _prune(compiler.nodes, [o.node for o in compiler.outputs])
+    outputs = tuple(Output(renumbered[o.node], o.key, o.format, o.options) for o in compiler.outputs)
+    return kept, outputs, loader.summaries(kept)
+
+
+def _prune(nodes: list[PlanNode], wanted: list[int]) -> tuple[tuple[PlanNode, ...], dict[int, int]]:
+    """The nodes that the outputs need, renumbered."""
+    alive = set(wanted)
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in alive:
+            alive.update(nodes[index].inputs)
+    order = sorted(alive)
+    renumbered = {old: new for new, old in enumerate(order)}
+    kept = tuple(
+        PlanNode(n.key, n.process_id, tuple(renumbered[i] for i in n.inputs), n.footprints, n.meta, n.op)
+        for n in (nodes[i] for i in order)
+    )
+    return kept, renumbered
+
+
+def _located(error: ProcessGraphError, node: GraphNode) -> ProcessGraphError:
+    if isinstance(error, InvalidProcessGraph):
+        return error
+    located = type(error).__new__(type(error))
+    ProcessGraphError.__init__(
+        located, f"Node {node.key!r} ({node.process_id}): {error.message}", hint=error.hint
+    )
+    return located
+
+
+def _blocks(given: CubeMeta, size: Any, overlap: Any) -> Blocks:
+    """apply_neighborhood's size and overlap, in pixels of x and y."""
+    sizes = {s["dimension"]: s for s in size}
+    overlaps = {s["dimension"]: s for s in overlap or ()}
+    for entry in (*sizes.values(), *overlaps.values()):
+        given.dim(entry["dimension"])
+        if entry["dimension"] in ("x", "y") and entry.get("unit", "px") != "px":
+            raise ProcessParameterInvalid(
+                "apply_neighborhood takes sizes of x and y in pixels.", hint='Set "unit": "px".'
+            )
+        if entry["dimension"] not in ("x", "y") and entry.get("value") is not None:
+            raise ProcessParameterInvalid(
+                f"A user-defined function gets dimension {entry['dimension']!r} whole.",
+                hint="Leave its size and overlap out, or null.",
+            )
+
+    def pixels(entries: Mapping[str, Any], name: str) -> int | None:
+        value = entries.get(name, {}).get("value")
+        return None if value is None else int(value)
+
+    return Blocks(
+        pixels(sizes, "x"), pixels(sizes, "y"), pixels(overlaps, "x") or 0, pixels(overlaps, "y") or 0
+    )
+
+
+def _null_window(given: CubeMeta, blocks: Blocks | None) -> LabelledArray:
+    """A window of nulls of 2 x 2 pixels, or of one block with its overlap."""
+    width = 2 if blocks is None else (blocks.columns or 2) + 2 * blocks.overlap_columns
+    height = 2 if blocks is None else (blocks.rows or 2) + 2 * blocks.overlap_rows
+    meta = given
+    attrs: dict[str, Any] = {}
+    if given.box is not None:
+        corner = given.box
+        meta = given.with_box(
+            type(corner)(corner.grid, corner.x0, corner.y0, corner.x0 + width, corner.y0 + height)
+        )
+        attrs = {"crs": corner.grid.crs}
+    values = np.full(meta.shape, np.nan, udf_dtype(meta.dtype))
+    return LabelledArray(
+        values,
+        meta.names,
+        labels_for_udf(meta),
+        tuple(d.name for d in meta.dims if d.type == "temporal"),
+        attrs,
+    )
+
+
+def _plain(value: Masked) -> Any:
+    """A masked value as JSON: None for null."""
+    valid = value.validity()
+    if value.values.ndim == 0:
+        return value.values.item() if bool(valid) else None
+    return [v if ok else None for v, ok in zip(value.values.tolist(), valid.tolist(), strict=True)]
+
+
+def _constant_cube(value: Any) -> Cube:
+    masked = as_masked(value)
+    dims = tuple(
+        Dimension(f"array{n or ''}", "other", tuple(range(k))) for n, k in enumerate(masked.values.shape)
+    )
+    return Cube.of(masked.values, masked.valid, CubeMeta(dims, masked.dtype))
+
+
+__all__ = ["Compiler", "Constant", "Grid", "compile_graph"]

@@ -1,0 +1,422 @@
+"""From process graph JSON to a `Graph`: each node once, every problem listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft7Validator
+
+from acreage.core.errors import (
+    InvalidProcessGraph,
+    ProcessGraphError,
+    ProcessGraphMissing,
+    ProcessParameterInvalid,
+    ProcessParameterMissing,
+    ProcessParameterRequired,
+    ProcessParameterUnsupported,
+    ProcessUnsupported,
+)
+from acreage.engine.graph import Graph, GraphNode, references
+from acreage.processes.callback import Callback, CallbackNode, NodeRef, ParameterRef, UdfCall
+from acreage.processes.registry import array_processes, description
+
+_MISSING = object()
+
+
+@dataclass
+class _Problems:
+    """Problems found so far, in graph order, each with the node it belongs to."""
+
+    found: list[ProcessGraphError] = field(default_factory=list)
+
+    def add(self, error: ProcessGraphError) -> None:
+        self.found.append(error)
+
+    def raise_any(self) -> None:
+        if self.found:
+            raise InvalidProcessGraph(self.found)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Parameters that are visible: values known now, and names that get their value when a callback is called."""
+
+    values: Mapping[str, Any]
+    names: frozenset[str]
+    path: str
+
+    def inside(self, names: Sequence[str], path: str) -> _Scope:
+        known = {k: v for k, v in self.values.items() if k not in names}
+        return _Scope(known, self.names | set(names), path)
+
+
+def parse_graph(source: Mapping[str, Any], parameters: Mapping[str, Any] | None = None) -> Graph:
+    """Parse a process graph.
+
+    Args:
+        source: a flat process graph, a process (`{"process_graph": ..., "parameters": [...]}`) or a job
+            (`{"process": {...}}`).
+        parameters: values for the process's own parameters; defaults come from its description.
+
+    Raises:
+        InvalidProcessGraph: with all problems that were found, by their openEO error codes.
+        ProcessGraphMissing: there is no graph in the document.
+    """
+    process = unwrap(source)
+    problems = _Problems()
+    scope = _Scope(_top_level_values(process, parameters or {}, problems), frozenset(), "")
+    flat = process["process_graph"]
+    order, result = _order(flat, "", problems)
+    problems.raise_any()
+    nodes, index = _build(flat, order, scope, problems)
+    problems.raise_any()
+    assert result is not None
+    outputs = [i for i, n in enumerate(nodes) if n.process_id == "save_result"]
+    if index[result] not in outputs:
+        outputs.append(index[result])
+    return Graph(tuple(nodes), index[result], tuple(outputs))
+
+
+def unwrap(source: Any) -> Mapping[str, Any]:
+    """The process inside a document: `{"process_graph": {...}, "parameters": [...]}`.
+
+    Raises:
+        ProcessGraphMissing: the document holds no process graph.
+    """
+    if isinstance(source, Mapping) and isinstance(source.get("process"), Mapping):
+        source = source["process"]
+    if isinstance(source, Mapping) and isinstance(source.get("process_graph"), Mapping):
+        process: Mapping[str, Any] = source
+    elif isinstance(source, Mapping) and source and all(_is_node(v) for v in source.values()):
+        process = {"process_graph": source}
+    else:
+        raise ProcessGraphMissing(
+            "The document holds no process graph.",
+            hint="Give an object of nodes, each with process_id and arguments, or a process with a process_graph.",
+        )
+    if not process["process_graph"]:
+        raise ProcessGraphMissing("The process graph is empty.", hint="It needs at least one node.")
+    return process
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("process_id"), str)
+
+
+def _top_level_values(
+    process: Mapping[str, Any], given: Mapping[str, Any], problems: _Problems
+) -> Mapping[str, Any]:
+    values = dict(given)
+    for parameter in process.get("parameters") or []:
+        name = parameter.get("name") if isinstance(parameter, Mapping) else None
+        if not name or name in values:
+            continue
+        if "default" in parameter or parameter.get("optional"):
+            values[name] = parameter.get("default")
+        else:
+            problems.add(
+                ProcessParameterRequired(
+                    f"The process needs a value for its parameter {name!r}.",
+                    hint=f"Give it with --parameter {name}=VALUE.",
+                )
+            )
+    return values
+
+
+def _order(flat: Mapping[str, Any], path: str, problems: _Problems) -> tuple[list[str], str | None]:
+    """Topological order of node keys and the result node's key, in linear time and without recursion."""
+    needs: dict[str, list[str]] = {}
+    for key, node in flat.items():
+        if not _is_node(node):
+            problems.add(
+                ProcessGraphError(f"Node {path}{key} has no process_id.", hint="Every node needs one.")
+            )
+            needs[key] = []
+            continue
+        if not isinstance(node.get("arguments", {}), Mapping):
+            problems.add(ProcessGraphError(f"The arguments of node {path}{key} are not an object."))
+            needs[key] = []
+            continue
+        needs[key] = []
+        for target in _from_nodes(node.get("arguments", {})):
+            if target in flat:
+                needs[key].append(target)
+            else:
+                problems.add(
+                    ProcessParameterInvalid(
+                        f"Node {path}{key} refers to a node {target!r} that does not exist.",
+                        hint=f"Nodes here: {', '.join(flat)}.",
+                    )
+                )
+    order = _topological(needs)
+    if order is None:
+        stuck = ", ".join(sorted(_in_cycles(needs)))
+        problems.add(ProcessGraphError(f"Nodes refer to each other in a circle: {path}{stuck}."))
+        return [], None
+    return order, _result_key(flat, needs, path, problems)
+
+
+def _result_key(
+    flat: Mapping[str, Any], needs: Mapping[str, list[str]], path: str, problems: _Problems
+) -> str | None:
+    marked = [k for k, n in flat.items() if _is_node(n) and n.get("result") is True]
+    if len(marked) == 1:
+        return marked[0]
+    where = f"of the callback {path.rstrip('/')}" if path else "of the process graph"
+    if marked:
+        problems.add(
+            ProcessGraphError(
+                f"Several nodes {where} are marked as result: {', '.join(marked)}.", hint="Mark one."
+            )
+        )
+        return None
+    used = {t for targets in needs.values() for t in targets}
+    ends = [k for k in flat if k not in used]
+    if len(ends) == 1:
+        return ends[0]
+    problems.add(
+        ProcessGraphError(
+            f"No node {where} is marked as result, and it ends in {', '.join(ends)}.",
+            hint='Add "result": true.',
+        )
+    )
+    return None
+
+
+def _topological(needs: Mapping[str, list[str]]) -> list[str] | None:
+    waiting = {k: len(set(v)) for k, v in needs.items()}
+    users: dict[str, list[str]] = {k: [] for k in needs}
+    for key, targets in needs.items():
+        for target in dict.fromkeys(targets):
+            users[target].append(key)
+    ready = [k for k, n in waiting.items() if n == 0]
+    order: list[str] = []
+    for key in ready:  # grows while it is walked
+        order.append(key)
+        for user in users[key]:
+            waiting[user] -= 1
+            if waiting[user] == 0:
+                ready.append(user)
+    return order if len(order) == len(needs) else None
+
+
+def _in_cycles(needs: Mapping[str, list[str]]) -> set[str]:
+    left = {k: set(v) for k, v in needs.items()}
+    while True:
+        free = {k for k, v in left.items() if not v & set(left)}
+        if not free:
+            return set(left)
+        left = {k: v for k, v in left.items() if k not in free}
+
+
+def _from_nodes(value: Any) -> list[str]:
+    """Keys that an argument refers to, at any depth, but not those inside its callbacks."""
+    found: list[str] = []
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            if isinstance(item.get("from_node"), str) and len(item) == 1:
+                found.append(item["from_node"])
+            elif not isinstance(item.get("process_graph"), Mapping):
+                stack.extend(reversed(list(item.values())))
+        elif isinstance(item, list):
+            stack.extend(reversed(item))
+    return found
+
+
+def _build(
+    flat: Mapping[str, Any], order: Sequence[str], scope: _Scope, problems: _Problems
+) -> tuple[list[GraphNode], dict[str, int]]:
+    nodes: list[GraphNode] = []
+    index: dict[str, int] = {}
+    seen: dict[str, int] = {}
+    for key in order:
+        process_id = flat[key]["process_id"]
+        arguments = _arguments(key, flat[key], index, scope, problems)
+        identity = _identity(process_id, flat[key].get("arguments", {}), index)
+        if identity in seen and process_id != "save_result":
+            index[key] = seen[identity]
+            continue
+        index[key] = seen[identity] = len(nodes)
+        nodes.append(GraphNode(key, process_id, arguments))
+    return nodes, index
+
+
+def _identity(process_id: str, raw: Mapping[str, Any], index: Mapping[str, int]) -> str:
+    """Equal for calls that must give equal results: the raw arguments with node keys replaced by indices."""
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            if isinstance(value.get("from_node"), str) and len(value) == 1:
+                return {"from_index": index.get(value["from_node"])}
+            if isinstance(value.get("process_graph"), Mapping):
+                return value
+            return {k: rename(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [rename(v) for v in value]
+        return value
+
+    return json.dumps([process_id, rename(raw)], sort_keys=True, default=str)
+
+
+def _arguments(
+    key: str, node: Mapping[str, Any], index: Mapping[str, int], scope: _Scope, problems: _Problems
+) -> Mapping[str, Any]:
+    """Resolved arguments of one node with defaults filled in; problems are noted, not raised."""
+    process_id, where = node["process_id"], f"{scope.path}{key}"
+    try:
+        spec = description(process_id)
+    except ProcessUnsupported as error:
+        problems.add(ProcessUnsupported(f"Node {where}: {error.message}", hint=error.hint))
+        return {}
+    raw = node.get("arguments", {})
+    known = {p["name"]: p for p in spec["parameters"]}
+    for name in raw:
+        if name not in known:
+            problems.add(
+                ProcessParameterUnsupported(
+                    f"Node {where}: process {process_id!r} has no parameter {name!r}.",
+                    hint=f"It has {', '.join(known) or 'none'}.",
+                )
+            )
+    arguments: dict[str, Any] = {}
+    for name, parameter in known.items():
+        value = raw.get(name, _MISSING)
+        if value is _MISSING:
+            if not parameter.get("optional", False):
+                problems.add(
+                    ProcessParameterRequired(
+                        f"Node {where}: process {process_id!r} needs the parameter {name!r}."
+                    )
+                )
+            arguments[name] = parameter.get("default")
+            continue
+        names = callback_parameters(parameter["schema"])
+        arguments[name] = _resolve(value, index, scope, f"{where}.{name}", names, problems)
+        _check_schema(process_id, name, arguments[name], where, problems)
+    return arguments
+
+
+def callback_parameters(schema: Any) -> tuple[str, ...]:
+    """Names of the parameters that a process passes to the callbacks in a parameter of this schema."""
+    names: list[str] = []
+    stack = [schema]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Mapping):
+            if part.get("subtype") == "process-graph":
+                names.extend(p["name"] for p in part.get("parameters", []))
+            else:
+                stack.extend(part.values())
+        elif isinstance(part, list):
+            stack.extend(part)
+    return tuple(dict.fromkeys(names))
+
+
+def _resolve(
+    value: Any,
+    index: Mapping[str, int],
+    scope: _Scope,
+    where: str,
+    names: Sequence[str],
+    problems: _Problems,
+) -> Any:
+    if isinstance(value, list):
+        return [_resolve(v, index, scope, f"{where}[{i}]", names, problems) for i, v in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    if isinstance(value.get("from_node"), str) and len(value) == 1:
+        return NodeRef(index.get(value["from_node"], -1))
+    if isinstance(value.get("from_parameter"), str) and len(value) == 1:
+        return _parameter(value["from_parameter"], scope, where, problems)
+    if isinstance(value.get("process_graph"), Mapping):
+        return _callback(value["process_graph"], scope.inside(names, f"{where}/"), problems)
+    return {k: _resolve(v, index, scope, f"{where}.{k}", names, problems) for k, v in value.items()}
+
+
+def _parameter(name: str, scope: _Scope, where: str, problems: _Problems) -> Any:
+    if name in scope.values:
+        return scope.values[name]
+    if name in scope.names:
+        return ParameterRef(name)
+    visible = ", ".join(sorted({*scope.values, *scope.names})) or "none"
+    problems.add(
+        ProcessParameterMissing(
+            f"{where} uses a parameter {name!r} that is not defined there.", hint=f"Defined are: {visible}."
+        )
+    )
+    return None
+
+
+def _callback(flat: Mapping[str, Any], scope: _Scope, problems: _Problems) -> Callback | None:
+    before = len(problems.found)
+    order, result = _order(flat, scope.path, problems)
+    if len(problems.found) > before or result is None:
+        return None
+    index: dict[str, int] = {}
+    nodes: list[CallbackNode] = []
+    for key in order:
+        arguments = _arguments(key, flat[key], index, scope, problems)
+        index[key] = len(nodes)
+        nodes.append(CallbackNode(key, flat[key]["process_id"], arguments))
+    if len(problems.found) > before:
+        return None
+    return make_callback(nodes, index[result])
+
+
+def make_callback(nodes: Sequence[CallbackNode], result: int) -> Callback:
+    """A callback over nodes in topological order; a single run_udf becomes its `udf`."""
+    functions = tuple(
+        array_processes()[n.process_id].function if n.process_id in array_processes() else None for n in nodes
+    )
+    udf = None
+    if len(nodes) == 1 and nodes[0].process_id == "run_udf":
+        a = nodes[0].arguments
+        udf = UdfCall(a["udf"], a["runtime"], a.get("version"), a.get("context") or {})
+    return Callback(tuple(nodes), result, functions, udf)
+
+
+@cache
+def _validator(process_id: str, parameter: str) -> Draft7Validator:
+    spec = description(process_id)
+    schema = next(p["schema"] for p in spec["parameters"] if p["name"] == parameter)
+    return Draft7Validator({"anyOf": schema} if isinstance(schema, list) else schema)
+
+
+def _check_schema(process_id: str, name: str, value: Any, where: str, problems: _Problems) -> None:
+    """Check plain JSON values against the parameter's schema; what holds references is known only later."""
+    if not _is_plain(value):
+        return
+    errors = sorted(_validator(process_id, name).iter_errors(value), key=lambda e: len(e.path))
+    if not errors:
+        return
+    shown = json.dumps(value)
+    problems.add(
+        ProcessParameterInvalid(
+            f"Node {where}: the value {shown[:80]}{'...' if len(shown) > 80 else ''} does not suit the parameter {name!r} "
+            f"of process {process_id!r}: {_reason(errors[0])}."
+        )
+    )
+
+
+def _reason(error: Any) -> str:
+    if error.validator == "anyOf":
+        parts = [_reason(e) for e in error.context]
+        return "; or ".join(dict.fromkeys(parts))[:300]
+    return str(error.message)[:200]
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(v) for v in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(v) for v in value)
+    return not isinstance(value, NodeRef | ParameterRef | Callback)
+
+
+__all__ = ["callback_parameters", "make_callback", "parse_graph", "references", "unwrap"]

@@ -1,0 +1,163 @@
+"""The plan: what will be computed, from what, in which windows. Frozen, picklable and printable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from acreage.catalog.items import ItemProblem, SourceItem
+from acreage.core.cube import Cube, CubeMeta
+from acreage.core.grid import Box
+from acreage.core.provenance import InputItem
+from acreage.core.udf import UdfRunner
+from acreage.processes.registry import Footprint
+
+
+@dataclass
+class WindowLog:
+    """What one window's run met, collected by the source nodes while it runs.
+
+    Attributes:
+        read: items whose pixels were read.
+        failures: (item id, band, reason) of what could not be read.
+        pixels: source pixels decoded, as asked of the files.
+        udf_lines: what user-defined functions printed.
+    """
+
+    read: set[InputItem] = field(default_factory=set)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    pixels: int = 0
+    udf_lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What operations need while they run, besides their inputs."""
+
+    log: WindowLog
+    udf: UdfRunner | None = None
+
+
+class Op(Protocol):
+    """What a plan node does; frozen and picklable."""
+
+    def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
+        """The output over `out.box`, from inputs that cover what the node's footprints ask for."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlanNode:
+    """One operation.
+
+    Attributes:
+        key: the graph node it comes from.
+        process_id: what it runs.
+        inputs: indices of earlier plan nodes.
+        footprints: one an input.
+        meta: its output over the full extent.
+        op: how it is computed.
+    """
+
+    key: str
+    process_id: str
+    inputs: tuple[int, ...]
+    footprints: tuple[Footprint, ...]
+    meta: CubeMeta
+    op: Op
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """One load node in the plan, for people: what it will read."""
+
+    node: int
+    collection: str
+    items: tuple[SourceItem, ...]
+    steps: int
+    bands: tuple[str, ...]
+    problems: tuple[ItemProblem, ...]
+    superseded: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file set to write.
+
+    Attributes:
+        node: plan node whose cube is written.
+        key: the graph node that asked for it.
+        format: openEO format name (`GTiff`, `netCDF`, ...); None: decided by the output file's suffix.
+        options: format options as the graph gives them.
+    """
+
+    node: int
+    key: str
+    format: str | None
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of windows that makes one or more nodes complete.
+
+    Attributes:
+        targets: plan nodes that are complete after it; all with one box, or without x and y.
+        nodes: plan nodes it evaluates, in order; `targets` among them.
+        given: plan nodes it reads that earlier stages completed.
+        windows: output boxes in running order; `(None,)` for results without x and y.
+        partition: geometries per window where the target aggregates by geometry, else empty.
+    """
+
+    targets: tuple[int, ...]
+    nodes: tuple[int, ...]
+    given: tuple[int, ...]
+    windows: tuple[Box | None, ...]
+    partition: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan will cost, before a pixel is read.
+
+    Attributes:
+        windows: number of windows over all stages.
+        source_pixels: pixels that the windows ask of the files, overlaps counted each time.
+        decoded_bytes: uncompressed bytes of the file blocks that are decoded, each time counted.
+        amplification: decoded bytes over the bytes of the distinct blocks that are needed; 1.0 is the floor.
+        memory_bytes: expected peak, all threads together.
+        scratch_bytes: disk used for results of stages.
+        core_seconds: expected processor time.
+    """
+
+    windows: int
+    source_pixels: int
+    decoded_bytes: int
+    amplification: float
+    memory_bytes: int
+    scratch_bytes: int
+    core_seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A process graph, compiled.
+
+    Attributes:
+        nodes: in topological order.
+        stages: in running order.
+        outputs: what is written at the end.
+        sources: what the load nodes read.
+        estimate: what it will cost.
+        threads: number of windows computed at once.
+        notes: for people: rewrites that fired or not, items left out.
+    """
+
+    nodes: tuple[PlanNode, ...]
+    stages: tuple[Stage, ...]
+    outputs: tuple[Output, ...]
+    sources: tuple[SourceSummary, ...]
+    estimate: Estimate
+    threads: int
+    notes: tuple[str, ...] = ()

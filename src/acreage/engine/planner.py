@@ -1,0 +1,53 @@
+"""From a parsed graph to a plan."""
+
+from __future__ import annotations
+
+from acreage.catalog.items import Catalog
+from acreage.core.udf import UdfRunner
+from acreage.engine.compiler import compile_graph
+from acreage.engine.estimate import estimate
+from acreage.engine.graph import Graph
+from acreage.engine.plan import Plan, SourceSummary
+from acreage.engine.stages import Budget, cut_stages
+
+
+def make_plan(graph: Graph, catalog: Catalog, budget: Budget, udf: UdfRunner | None = None) -> Plan:
+    """Plan a graph on metadata alone (a UDF is asked once, with a window of nulls).
+
+    Args:
+        graph: as `parse_graph` gives it.
+        catalog: where its collections are.
+        budget: memory and threads.
+        udf: runner of user-defined functions; needed where the graph has one.
+
+    Raises:
+        ProcessGraphError: the graph cannot be run.
+        CatalogError: a collection is missing or has nothing to load.
+        UdfError: a UDF refused the probe.
+        MemoryBudgetExceeded: no window size fits the budget.
+    """
+    nodes, outputs, sources = compile_graph(graph, catalog, udf)
+    stages = cut_stages(nodes, [o.node for o in outputs], budget)
+    return Plan(
+        nodes=nodes,
+        stages=stages,
+        outputs=outputs,
+        sources=sources,
+        estimate=estimate(nodes, stages, budget),
+        threads=budget.threads,
+        notes=tuple(note for source in sources for note in _notes(source)),
+    )
+
+
+def _notes(source: SourceSummary) -> list[str]:
+    notes = []
+    if source.problems:
+        first = source.problems[0]
+        notes.append(
+            f"{source.collection}: {len(source.problems)} problems with items, the first: {first.item} {first.asset} {first.reason}"
+        )
+    if source.superseded:
+        notes.append(
+            f"{source.collection}: {len(source.superseded)} items left out, superseded by newer processing"
+        )
+    return notes

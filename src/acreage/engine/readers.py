@@ -1,0 +1,161 @@
+"""Reading rasters: one window of one band, with its nulls, from a file or an address.
+
+The only place where pixels come from storage. What cannot be read becomes an `ItemUnreadable` that names the item,
+the band and the reason; nothing is read as silence.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from acreage.catalog.items import Raster
+from acreage.core.arrays import Array, BoolArray
+from acreage.core.errors import ItemUnreadable
+from acreage.core.grid import Box, Grid, crs_name
+
+_OPEN_FILES = 64
+# One cache for all threads would need locks around every read; datasets must not be shared between threads anyway.
+_local = threading.local()
+
+GDAL_OPTIONS: dict[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2,.TIF,.vrt",
+    "VSI_CACHE": "TRUE",
+}
+
+
+def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, BoolArray | None]:
+    """Pixels of a box on the raster's own grid.
+
+    Args:
+        raster: what to read.
+        box: inside `raster.box`.
+        item, band: names for errors.
+
+    Returns:
+        Values of shape `box.shape` in the file's dtype with `dn_offset` added, and validity (None: all valid).
+
+    Raises:
+        ItemUnreadable: the file is missing, truncated, or is not on the grid that the item states.
+    """
+    try:
+        with rasterio.Env(**GDAL_OPTIONS):
+            dataset = _dataset(raster, item, band)
+            rows, columns = box.slices_in(raster.box)
+            window = Window(columns.start, rows.start, box.width, box.height)  # type: ignore[no-untyped-call]
+            values = dataset.read(raster.band_index, window=window)
+    except (RasterioError, OSError) as error:
+        raise ItemUnreadable(
+            f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.",
+            item=item,
+            asset=band,
+            hint="Check that the file is there and whole, or allow failed items (tolerance).",
+        ) from error
+    return _with_nulls(values, raster)
+
+
+def _with_nulls(values: Array, raster: Raster) -> tuple[Array, BoolArray | None]:
+    valid: BoolArray | None = None
+    if values.dtype.kind == "f":
+        valid = ~np.isnan(values)
+        if raster.nodata is not None and not np.isnan(raster.nodata):
+            valid &= values != raster.nodata
+    elif raster.nodata is not None and not np.isnan(raster.nodata):
+        valid = values != raster.nodata
+    if raster.dn_offset:
+        values = _add_offset(values, raster.dn_offset)
+    return values, None if valid is None or valid.all() else valid
+
+
+def _add_offset(values: Array, offset: int) -> Array:
+    # Dark pixels may fall below zero after the offset; 0 would read as nodata downstream, 1 is the darkest valid DN.
+    if values.dtype.kind == "f":
+        return values + values.dtype.type(offset)
+    info = np.iinfo(values.dtype)
+    shifted = values.astype(np.int32) + offset
+    return np.clip(shifted, max(1, info.min), info.max).astype(values.dtype)
+
+
+def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
+    cache: OrderedDict[str, DatasetReader] = getattr(_local, "cache", None) or OrderedDict()
+    _local.cache = cache
+    dataset = cache.get(raster.href)
+    if dataset is None:
+        dataset = rasterio.open(raster.href)
+        _check_grid(dataset, raster, item, band)
+        cache[raster.href] = dataset
+        if len(cache) > _OPEN_FILES:
+            cache.popitem(last=False)[1].close()
+    cache.move_to_end(raster.href)
+    return dataset
+
+
+def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) -> None:
+    where = f"Item {item}, band {band}"
+    hint = "The item's metadata and its file disagree: repair the item, or allow failed items (tolerance)."
+    if dataset.crs is None:
+        raise ItemUnreadable(f"{where}: {raster.href} has no CRS.", item=item, asset=band, hint=hint)
+    name = crs_name(dataset.crs.to_wkt())
+    if name != raster.box.grid.crs:
+        raise ItemUnreadable(
+            f"{where}: the item states {raster.box.grid.crs}, the file is in {name}.",
+            item=item,
+            asset=band,
+            hint=hint,
+        )
+    grid = Grid.of_transform(name, dataset.transform)
+    box = grid.box_of_transform(dataset.transform, dataset.width, dataset.height)
+    if not grid.aligned_with(raster.box.grid) or box.on(raster.box.grid) != raster.box:
+        raise ItemUnreadable(
+            f"{where}: the item states {raster.box.shape} pixels of {raster.box.grid.res_x:g} at {raster.box.bounds}, "
+            f"the file has {box.shape} pixels of {grid.res_x:g} at {box.bounds}.",
+            item=item,
+            asset=band,
+            hint=hint,
+        )
+    if raster.band_index > dataset.count:
+        raise ItemUnreadable(
+            f"{where}: {raster.href} has {dataset.count} bands, not {raster.band_index}.",
+            item=item,
+            asset=band,
+            hint=hint,
+        )
+
+
+def block_shape(raster: Raster, item: str, band: str) -> tuple[int, int]:
+    """(rows, columns) of the blocks in which the file is compressed; errors as `read_raster`."""
+    try:
+        with rasterio.Env(**GDAL_OPTIONS):
+            rows, columns = _dataset(raster, item, band).block_shapes[raster.band_index - 1]
+    except (RasterioError, OSError) as error:
+        raise ItemUnreadable(
+            f"Item {item}, band {band}: {raster.href} cannot be opened: {_reason(error)}.",
+            item=item,
+            asset=band,
+        ) from error
+    return int(rows), int(columns)
+
+
+def close_readers() -> None:
+    """Close the files that this thread holds open."""
+    cache: OrderedDict[str, DatasetReader] | None = getattr(_local, "cache", None)
+    while cache:
+        cache.popitem()[1].close()
+
+
+def _reason(error: BaseException) -> str:
+    deepest = error
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    return " ".join(str(deepest).split())[:200] or type(deepest).__name__

@@ -1,0 +1,181 @@
+"""Cutting a plan into stages and windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acreage.core.cube import CubeMeta
+from acreage.core.errors import MemoryBudgetExceeded
+from acreage.core.grid import Box
+from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, shapes_on
+from acreage.engine.plan import PlanNode, Stage
+from acreage.engine.program import Program
+from acreage.processes.registry import Blocks, Span
+from acreage.processes.vectors import geometry_windows
+
+WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
+BASE_MEMORY = 350_000_000  # interpreter, libraries, file handles and block cache, as measured on a small job
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a job may use.
+
+    Attributes:
+        memory: bytes for the whole process.
+        threads: windows computed at once.
+        window: fixed window size in pixels, None to choose by memory.
+    """
+
+    memory: int
+    threads: int
+    window: int | None = None
+
+
+def completed_nodes(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> set[int]:
+    """Nodes that must be complete before something else starts: outputs, what an unbounded footprint reads, and every
+    result without x and y that is computed from other nodes."""
+    done = set(outputs)
+    for index, node in enumerate(nodes):
+        flat = not node.meta.is_raster
+        if flat and node.inputs:
+            done.add(index)
+        for position, source in enumerate(node.inputs):
+            if not nodes[source].meta.is_raster or node.process_id == AGGREGATE:
+                continue
+            if flat or _unbounded(node, position, nodes[source].meta):
+                done.add(source)
+    return done
+
+
+def _unbounded(node: PlanNode, position: int, given: CubeMeta) -> bool:
+    footprint = node.footprints[position]
+    if isinstance(footprint, Blocks) and given.box is not None:
+        return footprint.columns is None or footprint.rows is None
+    return isinstance(footprint, Span)
+
+
+def cut_stages(nodes: Sequence[PlanNode], outputs: Sequence[int], budget: Budget) -> tuple[Stage, ...]:
+    """Stages in running order, with their windows.
+
+    Raises:
+        MemoryBudgetExceeded: even the smallest windows do not fit; the message says what would.
+    """
+    done = completed_nodes(nodes, outputs)
+    level: dict[int, int] = {}
+    for index, node in enumerate(nodes):
+        depth = max((level[s] + (s in done) for s in node.inputs), default=0)
+        level[index] = depth
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index in sorted(done):
+        box = nodes[index].meta.box
+        shared = (level[index], box) if box is not None else (level[index], index)
+        groups.setdefault(shared, []).append(index)
+    ordered = sorted(groups.values(), key=lambda g: (level[g[0]], g[0]))
+    return tuple(_stage(nodes, group, done, budget) for group in ordered)
+
+
+def _stage(nodes: Sequence[PlanNode], targets: Sequence[int], done: set[int], budget: Budget) -> Stage:
+    alive, given = set(targets), set()
+    for index in range(max(targets), -1, -1):
+        if index not in alive:
+            continue
+        for source in nodes[index].inputs:
+            if source in done and source not in targets:
+                given.add(source)
+            else:
+                alive.add(source)
+    stage = Stage(tuple(targets), tuple(sorted(alive)), tuple(sorted(given)), (None,))
+    node = nodes[targets[0]]
+    if node.process_id == AGGREGATE:
+        return _geometry_stage(nodes, stage, budget)
+    if node.meta.box is None:
+        return stage
+    size = _window_size(nodes, stage, node.meta.box, budget)
+    windows = tuple(node.meta.box.windows(size, size))
+    return Stage(stage.targets, stage.nodes, stage.given, windows or (node.meta.box,))
+
+
+def _geometry_stage(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> Stage:
+    """Windows that hold the geometries, small ones together."""
+    node = nodes[stage.targets[0]]
+    data = nodes[node.inputs[0]].meta
+    assert data.box is not None
+    assert node.meta.geometries is not None
+    upstream = aggregate_program(nodes, stage)
+    size = _window_size(nodes, None, data.box, budget, upstream)
+    parts = geometry_windows(shapes_on(nodes, node), data.box, size * size)
+    return Stage(
+        stage.targets, stage.nodes, stage.given, tuple(box for box, _ in parts), tuple(i for _, i in parts)
+    )
+
+
+def _window_size(
+    nodes: Sequence[PlanNode], stage: Stage | None, full: Box, budget: Budget, program: Program | None = None
+) -> int:
+    if budget.window is not None:
+        return budget.window
+    if program is None:
+        assert stage is not None
+        program = Program.of(nodes, stage)
+    share = (budget.memory - BASE_MEMORY) / budget.threads
+    smallest = 0
+    for size in WINDOW_SIZES:
+        if size >= 2 * max(full.width, full.height) and size != WINDOW_SIZES[-1]:
+            continue
+        needed = max(window_bytes(program, w) for w in _sample_windows(full, size))
+        count = -(-full.width // size) * -(-full.height // size)
+        smallest = needed
+        if needed > share or (count < budget.threads and size > 64):
+            continue
+        return size
+    if smallest <= share:
+        return WINDOW_SIZES[-1]
+    floor = BASE_MEMORY + smallest * budget.threads
+    raise MemoryBudgetExceeded(
+        f"The plan needs at least {_gb(floor)} of memory with {budget.threads} threads, and {_gb(budget.memory)} are given.",
+        hint=f"Give --memory {_gb(floor)} or more, or fewer threads ({_gb(BASE_MEMORY + smallest)} would do for one).",
+    )
+
+
+def _gb(value: float) -> str:
+    return f"{value / 1e9:.1f}GB"
+
+
+def _sample_windows(full: Box, size: int) -> list[Box]:
+    """The window at the centre: halos are whole there, and reprojection is as anywhere."""
+    x = full.x0 + max(0, (full.width - size) // 2)
+    y = full.y0 + max(0, (full.height - size) // 2)
+    return [Box(full.grid, x, y, min(x + size, full.x1), min(y + size, full.y1))]
+
+
+def window_bytes(program: Program, window: Box | None) -> int:
+    """Expected peak of one window: results that are alive, plus one copy of the inputs that a process works on."""
+    needed = program.regions(window)
+    uses: dict[int, int] = dict.fromkeys(program.targets, 1)
+    for index in program.order:
+        if index in needed:
+            for source in program.nodes[index].inputs:
+                uses[source] = uses.get(source, 0) + 1
+    sizes = {i: cube_bytes(program.nodes[i].meta, box) for i, box in needed.items()}
+    live = sum(sizes[i] for i in program.given if i in needed)
+    peak = live
+    for index in program.order:
+        if index not in needed:
+            continue
+        node = program.nodes[index]
+        live += sizes[index]
+        working = max((sizes[s] for s in node.inputs), default=sizes[index] // 4)
+        peak = max(peak, live + working)
+        for source in dict.fromkeys(node.inputs):
+            uses[source] -= node.inputs.count(source)
+            if uses[source] <= 0:
+                live -= sizes[source]
+    return peak
+
+
+def cube_bytes(meta: CubeMeta, box: Box | None) -> int:
+    """Bytes of a cube's values and validity over a box."""
+    piece = meta if box is None or meta.box is None else meta.with_box(box)
+    return piece.size * (meta.dtype.itemsize + 1)

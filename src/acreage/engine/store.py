@@ -1,0 +1,78 @@
+"""Where a stage's results wait: memory-mapped files on scratch for rasters, memory for the rest."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from acreage.core.arrays import null_like
+from acreage.core.cube import Cube, CubeMeta
+from acreage.core.grid import Box
+
+
+@dataclass(frozen=True)
+class ScratchCube:
+    """A raster cube on disk: one raw file of values, one of validity. Opened by whoever reads or writes; picklable."""
+
+    folder: Path
+    meta: CubeMeta
+
+    @staticmethod
+    def create(folder: Path, meta: CubeMeta) -> ScratchCube:
+        """Sparse files of the right size; what is never written reads as null."""
+        folder.mkdir(parents=True)
+        cube = ScratchCube(folder, meta)
+        for name, itemsize in (("values", meta.dtype.itemsize), ("valid", 1)):
+            with open(folder / name, "wb") as file:
+                file.truncate(max(meta.size * itemsize, 1))
+        return cube
+
+    def _map(
+        self, name: str, dtype: np.dtype[np.generic] | type[np.bool_]
+    ) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
+        return np.memmap(self.folder / name, dtype=dtype, mode="r+", shape=self.meta.shape)
+
+    def write(self, cube: Cube) -> None:
+        """Put a piece in its place."""
+        if cube.values.size == 0:
+            return
+        index = self._index(cube.meta.box)
+        self._map("values", self.meta.dtype)[index] = cube.values
+        self._map("valid", np.bool_)[index] = True if cube.valid is None else cube.valid
+
+    def read(self, box: Box | None) -> Cube:
+        """A piece, copied into memory."""
+        meta = self.meta if box is None else self.meta.with_box(box)
+        if meta.size == 0:
+            return Cube(np.full(meta.shape, null_like(meta.dtype), meta.dtype), None, meta)
+        index = self._index(box)
+        values = np.array(self._map("values", self.meta.dtype)[index])
+        return Cube.of(values, np.array(self._map("valid", np.bool_)[index]), meta)
+
+    def _index(self, box: Box | None) -> tuple[object, ...]:
+        if box is None or self.meta.box is None:
+            return (...,)
+        return (..., *box.slices_in(self.meta.box))
+
+
+Stored = ScratchCube | Cube
+
+
+def read_stored(stored: Mapping[int, Stored], node: int, box: Box | None) -> Cube:
+    """A piece of a completed node."""
+    found = stored[node]
+    if isinstance(found, Cube):
+        return found if box is None else found.crop(box)
+    return found.read(box)
+
+
+@contextmanager
+def scratch_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder that is gone afterwards, whatever happens."""
+    with tempfile.TemporaryDirectory(prefix="acreage-", dir=parent) as name:
+        yield Path(name)

@@ -1,0 +1,187 @@
+"""Writing results to files: which format, which name, and all files of a job at once or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acreage.core.cube import CubeMeta
+from acreage.core.errors import FormatUnsuitable, InvalidInput, OutputExists, WriteFailed
+from acreage.engine.plan import Output
+from acreage.engine.store import Stored
+from acreage.engine.writers.geotiff import write_geotiff
+from acreage.engine.writers.netcdf import write_netcdf
+from acreage.engine.writers.tables import write_csv, write_geoparquet, write_json
+
+Write = Callable[[Stored, Path, str, Mapping[str, Any]], list[Path]]
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A file format that results can be written in.
+
+    Attributes:
+        name: openEO's name.
+        suffix: of the files.
+        raster, vector, flat: whether it holds raster cubes, vector cubes, and cubes without geography.
+        options: names of the options it understands.
+        write: writes into a folder under a stem; answers with the files.
+    """
+
+    name: str
+    suffix: str
+    raster: bool
+    vector: bool
+    flat: bool
+    options: tuple[str, ...]
+    write: Write
+
+
+FORMATS: tuple[FileFormat, ...] = (
+    FileFormat("GTiff", ".tif", True, False, False, ("overview_method", "compression"), write_geotiff),
+    FileFormat("netCDF", ".nc", True, True, True, (), write_netcdf),
+    FileFormat("JSON", ".json", True, True, True, (), write_json),
+    FileFormat("CSV", ".csv", True, True, True, (), write_csv),
+    FileFormat("GeoParquet", ".parquet", False, True, False, (), write_geoparquet),
+)
+_ALIASES = {"cog": "GTiff", "geotiff": "GTiff", "parquet": "GeoParquet", "nc": "netCDF"}
+_SUFFIXES = {".tiff": ".tif", ".geoparquet": ".parquet", ".nc4": ".nc"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one output goes.
+
+    Attributes:
+        folder: of the files.
+        stem: their name without what is added for single time steps, and without suffix.
+        format: how they are written.
+    """
+
+    folder: Path
+    stem: str
+    format: FileFormat
+
+    @property
+    def path(self) -> Path:
+        """The file of an output that is one file."""
+        return self.folder / f"{self.stem}{self.format.suffix}"
+
+
+def find_format(name: str) -> FileFormat:
+    """The format of this openEO name, in any case.
+
+    Raises:
+        FormatUnsuitable: it is not known; the message lists those that are.
+    """
+    wanted = _ALIASES.get(name.lower(), name).lower()
+    for known in FORMATS:
+        if known.name.lower() == wanted:
+            return known
+    raise FormatUnsuitable(
+        f"The file format {name!r} is not supported.",
+        hint=f"Use one of {', '.join(f.name for f in FORMATS)}.",
+    )
+
+
+def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overwrite: bool) -> Target:
+    """Format and place of an output, checked before anything is computed.
+
+    Raises:
+        FormatUnsuitable: the format is unknown or cannot hold this cube.
+        InvalidInput: the file's suffix says another format than the graph.
+        OutputExists: the file is there.
+    """
+    by_suffix = _by_suffix(out.suffix)
+    is_file = single and by_suffix is not None and not out.is_dir()
+    if output.format is not None:
+        found = find_format(output.format)
+        if is_file and by_suffix is not found:
+            raise InvalidInput(
+                f"The graph saves {found.name}, and {out.name} is the name of another format.",
+                hint=f"Name the output with {found.suffix}, or change save_result.",
+            )
+    elif by_suffix is not None:
+        found = by_suffix
+    else:
+        found = find_format("GTiff" if meta.is_raster else "JSON")
+    _check_kind(found, meta, output)
+    target = Target(out.parent, out.stem, found) if is_file else Target(out, output.key, found)
+    existing = (
+        [target.path]
+        if target.path.exists()
+        else sorted(target.folder.glob(f"{target.stem}_*{found.suffix}"))
+    )
+    if existing and not overwrite:
+        raise OutputExists(
+            f"{existing[0]} is there already.", hint="Choose another name, or ask for it with --overwrite."
+        )
+    return target
+
+
+def _by_suffix(suffix: str) -> FileFormat | None:
+    wanted = _SUFFIXES.get(suffix.lower(), suffix.lower())
+    return next((f for f in FORMATS if f.suffix == wanted), None)
+
+
+def _check_kind(found: FileFormat, meta: CubeMeta, output: Output) -> None:
+    kind = "raster" if meta.is_raster else "vector" if meta.geometries is not None else "flat"
+    if not getattr(found, kind):
+        holding = ", ".join(f.name for f in FORMATS if getattr(f, kind))
+        names = {"raster": "a raster cube", "vector": "a vector cube", "flat": "a result without geography"}
+        raise FormatUnsuitable(
+            f"{found.name} cannot hold {names[kind]} ({output.key}).", hint=f"Save it as {holding}."
+        )
+    unknown = [n for n in output.options if n not in found.options]
+    if unknown:
+        raise FormatUnsuitable(
+            f"{found.name} has no option {', '.join(unknown)} ({output.key}).",
+            hint=f"It has {', '.join(found.options) or 'none'}.",
+        )
+
+
+def write_outputs(outputs: Sequence[tuple[Output, Target, Stored]]) -> tuple[tuple[Path, ...], ...]:
+    """Write all outputs; they get their final names when every one is complete.
+
+    Raises:
+        WriteFailed: the disk is full or not writable; no file was left under a final name.
+    """
+    partial: list[Path] = []
+    moves: list[list[tuple[Path, Path]]] = []
+    try:
+        for output, target, stored in outputs:
+            target.folder.mkdir(parents=True, exist_ok=True)
+            folder = target.folder / f".{target.stem}.{secrets.token_hex(4)}.partial"
+            folder.mkdir()
+            partial.append(folder)
+            files = target.format.write(stored, folder, target.stem, output.options)
+            moves.append([(f, target.folder / f.name) for f in files])
+        return tuple(tuple(_rename(pairs)) for pairs in moves)
+    except OSError as error:
+        raise WriteFailed(
+            f"The results could not be written: {error.strerror or error}.",
+            hint="Check the space and the permissions of the output folder; nothing was left under a final name.",
+        ) from error
+    finally:
+        for folder in partial:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename(pairs: Sequence[tuple[Path, Path]]) -> list[Path]:
+    done: list[Path] = []
+    try:
+        for source, final in pairs:
+            os.replace(source, final)
+            done.append(final)
+    except OSError:
+        for final in done:
+            with contextlib.suppress(OSError):
+                final.unlink()
+        raise
+    return done

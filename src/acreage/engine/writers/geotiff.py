@@ -1,0 +1,137 @@
+"""Cloud-optimised GeoTIFF: a file a time step, a band a band."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.windows import Window
+
+from acreage.core.arrays import Array
+from acreage.core.cube import CubeMeta
+from acreage.core.errors import FormatUnsuitable
+from acreage.engine.store import Stored
+from acreage.engine.writers.common import Encoding, choose_encoding, label_text, pieces
+
+_BLOCK = 512
+
+
+def write_geotiff(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
+    """One COG per combination of labels of the dimensions other than bands, x and y.
+
+    Options: `overview_method` (nearest by default), `compression` (deflate by default).
+
+    Raises:
+        FormatUnsuitable: more than one such dimension with several labels, or an unknown option value.
+    """
+    meta = stored.meta
+    assert meta.box is not None
+    outer = [d for d in meta.dims if d.type not in ("x", "y", "bands")]
+    if sum(len(d.labels) > 1 for d in outer) > 1:
+        raise FormatUnsuitable(
+            f"GTiff holds one time or other dimension besides bands, and the cube has {', '.join(d.name for d in outer)}.",
+            hint="Reduce a dimension, or save it as netCDF.",
+        )
+    long = next((d for d in outer if len(d.labels) > 1), None)
+    labels = [None] if long is None else [label_text(v) for v in long.labels]
+    encoding = choose_encoding(stored)
+    names = [f"{stem}{'' if label is None else '_' + _safe(label)}" for label in labels]
+    plain = [folder / f"{name}.plain.tif" for name in names]
+    _write_plain(stored, meta, encoding, plain)
+    files = []
+    for source, name, label in zip(plain, names, labels, strict=True):
+        files.append(folder / f"{name}.tif")
+        _to_cog(source, files[-1], meta, encoding, options, label)
+        source.unlink()
+    return files
+
+
+def _safe(label: str) -> str:
+    return label.replace(":", "").replace("/", "-")
+
+
+def _layout(values: Array, meta: CubeMeta) -> Array:
+    """(files, bands, rows, columns) of a piece."""
+    bands = meta.find("bands")
+    if bands is not None:
+        values = np.moveaxis(values, meta.axis(bands.name), -3)
+        count = len(bands.labels)
+    else:
+        count = 1
+    return values.reshape(-1, count, *values.shape[-2:])
+
+
+def _write_plain(stored: Stored, meta: CubeMeta, encoding: Encoding, paths: list[Path]) -> None:
+    assert meta.box is not None
+    box = meta.box
+    bands = meta.find("bands")
+    profile = {
+        "driver": "GTiff",
+        "width": box.width,
+        "height": box.height,
+        "count": 1 if bands is None else len(bands.labels),
+        "dtype": encoding.dtype,
+        "crs": box.grid.crs,
+        "transform": box.affine,
+        "nodata": encoding.nodata,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "bigtiff": "IF_SAFER",
+    }
+    open_files = [rasterio.open(p, "w", **profile) for p in paths]
+    try:
+        for cube in pieces(stored):
+            part = cube.meta.box
+            assert part is not None
+            window = Window(0, part.y0 - box.y0, part.width, part.height)  # type: ignore[no-untyped-call]
+            for file, values in zip(open_files, _layout(encoding.encode(cube), meta), strict=True):
+                file.write(values, window=window)
+        for file in open_files:
+            for n, name in enumerate([] if bands is None else bands.labels, 1):
+                file.set_band_description(n, str(name))
+    finally:
+        for file in open_files:
+            file.close()
+
+
+def _to_cog(
+    source: Path,
+    final: Path,
+    meta: CubeMeta,
+    encoding: Encoding,
+    options: Mapping[str, Any],
+    label: str | None,
+) -> None:
+    compression = str(options.get("compression", "deflate")).upper()
+    method = str(options.get("overview_method", "nearest")).upper()
+    if compression not in ("DEFLATE", "ZSTD", "LZW", "NONE"):
+        raise FormatUnsuitable(
+            f"GTiff compression {compression.lower()!r} is not known.", hint="Use deflate, zstd, lzw or none."
+        )
+    if method not in ("NEAREST", "MODE", "AVERAGE", "BILINEAR", "CUBIC", "RMS"):
+        raise FormatUnsuitable(
+            f"GTiff overview method {method.lower()!r} is not known.", hint="Use nearest, mode or average."
+        )
+    predictor = (
+        {"f": "FLOATING_POINT"}.get(encoding.dtype.kind, "STANDARD") if compression != "NONE" else "NO"
+    )
+    if label is not None:
+        with rasterio.open(source, "r+") as file:
+            file.update_tags(datetime=label)
+    rasterio.shutil.copy(
+        source,
+        final,
+        driver="COG",
+        compress=compression,
+        predictor=predictor,
+        blocksize=_BLOCK,
+        overview_resampling=method,
+        resampling=method,
+        bigtiff="IF_SAFER",
+        num_threads=2,
+    )

@@ -1,0 +1,131 @@
+"""JSON, CSV and GeoParquet: small cubes and vector cubes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from acreage.core.cube import Cube, CubeMeta
+from acreage.core.errors import FormatUnsuitable
+from acreage.engine.store import Stored
+from acreage.engine.writers.common import label_text
+
+_MOST_VALUES = 20_000_000
+
+
+def _whole(stored: Stored, name: str) -> Cube:
+    if stored.meta.size > _MOST_VALUES:
+        raise FormatUnsuitable(
+            f"{stored.meta.size:,} values are too many for {name}.",
+            hint="Save it as netCDF or GTiff, or reduce it first.",
+        )
+    return stored if isinstance(stored, Cube) else stored.read(None)
+
+
+def _json_label(label: Any) -> Any:
+    return label_text(label) if isinstance(label, np.datetime64) else label
+
+
+def _plain(values: Any, valid: Any) -> Any:
+    """Nested lists with None for null; JSON has no NaN or infinity, so these are null too."""
+    if values.ndim == 0:
+        if not bool(valid) or (values.dtype.kind == "f" and not np.isfinite(values)):
+            return None
+        return values.item()
+    return [_plain(v, k) for v, k in zip(values, valid, strict=True)]
+
+
+def write_json(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
+    """A scalar as it is, a plain array as a list, a cube as {dims, labels, data} (with geometries where it has them)."""
+    cube = _whole(stored, "JSON")
+    data = _plain(cube.values, cube.validity())
+    meta = cube.meta
+    if meta.dims and not all(d.name.startswith("array") and d.type == "other" for d in meta.dims):
+        document: dict[str, Any] = {
+            "dims": list(meta.names),
+            "labels": {n: [_json_label(v) for v in meta.labels_of(n)] for n in meta.names},
+        }
+        if meta.box is not None:
+            document["crs"] = meta.grid.crs
+        if meta.geometries is not None:
+            document["crs"] = meta.geometries.crs
+            document["geometries"] = [s.__geo_interface__ for s in meta.geometries.shapes]
+            document["properties"] = list(meta.geometries.properties)
+        data = {**document, "data": data}
+    path = folder / f"{stem}.json"
+    path.write_text(json.dumps(data, allow_nan=False) + "\n", "utf-8")
+    return [path]
+
+
+def write_csv(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
+    """A row per combination of labels, a column per band; nulls are empty."""
+    cube = _whole(stored, "CSV")
+    frame = _frame(cube)
+    path = folder / f"{stem}.csv"
+    frame.to_csv(path, index=False)
+    return [path]
+
+
+def _masked(cube: Cube) -> Any:
+    values = cube.values.astype(object)
+    values[~cube.validity()] = None
+    return values
+
+
+def _frame(cube: Cube) -> pd.DataFrame:
+    meta = cube.meta
+    bands = meta.find("bands")
+    values = _masked(cube)
+    names = ["value"] if bands is None else [str(b) for b in bands.labels]
+    values = values[..., None] if bands is None else np.moveaxis(values, meta.axis(bands.name), -1)
+    rows = [d for d in meta.dims if d is not bands]
+    labels = [[_json_label(v) for v in meta.labels_of(d.name)] for d in rows]
+    index = pd.DataFrame(list(product(*labels)), columns=[d.name for d in rows])
+    return pd.concat([index, pd.DataFrame(values.reshape(-1, len(names)), columns=names)], axis=1)
+
+
+def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
+    """A row a geometry: its id, its properties, and a column per combination of the other labels, joined by `_`."""
+    cube = _whole(stored, "GeoParquet")
+    meta = cube.meta
+    assert meta.geometries is not None
+    dim = meta.find("geometry")
+    assert dim is not None
+    others = [d for d in meta.dims if d is not dim]
+    values = np.moveaxis(cube.values, meta.axis(dim.name), 0).reshape(len(dim.labels), -1)
+    valid = np.moveaxis(cube.validity(), meta.axis(dim.name), 0).reshape(len(dim.labels), -1)
+    columns = {dim.name: list(dim.labels), **_properties(meta)}
+    for n, labels in enumerate(product(*(meta.labels_of(d.name) for d in others))):
+        name = "_".join(label_text(v) for v in reversed(labels)) or "value"
+        columns[name] = _column(values[:, n], valid[:, n])
+    frame = gpd.GeoDataFrame(columns, geometry=list(meta.geometries.shapes), crs=meta.geometries.crs)
+    path = folder / f"{stem}.parquet"
+    frame.to_parquet(path)
+    return [path]
+
+
+def _column(values: Any, valid: Any) -> Any:
+    if values.dtype.kind == "f":
+        return np.where(valid, values, np.nan).astype(values.dtype)
+    kinds = {"b": "boolean", "u": f"UInt{8 * values.dtype.itemsize}", "i": f"Int{8 * values.dtype.itemsize}"}
+    series = pd.Series(values).astype(kinds[values.dtype.kind])
+    series[~valid] = pd.NA
+    return series
+
+
+def _properties(meta: CubeMeta) -> dict[str, Any]:
+    """Attributes of the geometries, as columns; nested values as JSON text."""
+    assert meta.geometries is not None
+    names = dict.fromkeys(n for p in meta.geometries.properties for n in p)
+    columns: dict[str, Any] = {}
+    for name in names:
+        column = [p.get(name) for p in meta.geometries.properties]
+        columns[name] = [json.dumps(v) if isinstance(v, list | dict) else v for v in column]
+    return columns
