@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from acreage.core.errors import InvalidInput, ModelMismatch
 from acreage.core.legend import Legend
-from acreage.croptype.labels import apply_legend, open_legend
+from acreage.core.temporal import Season
+from acreage.croptype.labels import apply_legend, open_legend, open_samples
 from acreage.croptype.metrics import score
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.modelfile import model_bytes
@@ -182,3 +184,15 @@ def test_a_model_is_scored_only_on_series_it_can_read(samples: Samples, model: T
         score_model(model, replace(samples, dekads=samples.dekads[:-1], values=samples.values[:, :-1]))
     with pytest.raises(InvalidInput, match="No sample has a label"):
         score_model(model, replace(samples, labels=np.full(len(samples), "forest")))
+
+
+def test_real_series_teach_more_than_the_most_frequent_class(real_data: Path) -> None:
+    """Only the direction is asserted; docs/training.md has the numbers."""
+    season = Season.parse("2023-03-01/2023-10-31")
+    real = open_samples(real_data / "labels/dekad_2023_FRA_LPIS_POLY_110.geoparquet").in_season(season)
+    arable = open_legend("europe").without(["grassland", "vineyards", "other_permanent"])
+    labelled = apply_legend(real.with_gaps_filled(), arable)
+    split = next(fold_splits(labelled, 4, 1))
+    options = TrainingOptions(members=2, epochs=30)
+    (run,) = evaluate(labelled, iter([split]), {"model": METHODS["model"](options)})
+    assert run.scores.accuracy > 1.5 * run.scores.support.max() / run.scores.support.sum()
