@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.support.catalog_items import WORLD, stac_item, write_catalog, write_raster
 
 from acreage.catalog import Catalog, Search, open_catalog
@@ -233,3 +236,40 @@ def test_items_below_a_catalog_of_a_collection_belong_to_it(tmp_path: Path) -> N
     catalog: Catalog = open_catalog(root)
     assert catalog.collections() == ("SENTINEL2_L2A",)
     assert [i.id for i in search(root).items] == ["deep"]
+
+
+JUNK = st.sampled_from(
+    [None, True, 0, -1, 1e400, float("nan"), "", "x", "2020-13-01", [], [None], list(range(6)), {}, {"a": 1}]
+)
+PLACES = {
+    "item": tuple(stac_item("x")),
+    "properties": (
+        *stac_item("x")["properties"],
+        *("s2:datatake_id", "s2:datastrip_id", "s2:sequence", "created", "earthsearch:boa_offset_applied"),
+        *("sat:absolute_orbit", "sat:relative_orbit", "proj:epsg"),
+    ),
+    "asset": (*stac_item("x")["assets"]["blue"], "bands", "nodata", "proj:code", "data_type"),
+    "band": ("nodata", "data_type", "scale", "offset"),
+}
+FAULTS = st.tuples(st.sampled_from([(level, key) for level, keys in PLACES.items() for key in keys]), JUNK)
+
+
+@given(st.lists(FAULTS, min_size=1, max_size=4))
+@settings(max_examples=150)
+def test_whatever_an_item_holds_it_is_read_or_reported(faults: list[tuple[tuple[str, str], Any]]) -> None:
+    item = stac_item("bad")
+    asset = item["assets"]["blue"]
+    levels = {
+        "item": item,
+        "properties": item["properties"],
+        "asset": asset,
+        "band": asset["raster:bands"][0],
+    }
+    for (level, key), value in faults:
+        levels[level][key] = value
+    with TemporaryDirectory() as folder:
+        root = write_catalog(Path(folder), [item, stac_item("good", **{"grid:code": "MGRS-31UFS"})])
+        found = search(root, ("B02", "B02"))
+    ids = {i.id for i in found.items}
+    assert "good" in ids
+    assert len(ids) == 2 or found.problems

@@ -42,7 +42,7 @@ def derive_definition(
 def _bands(assets: Mapping[str, Any]) -> tuple[BandDefinition, ...]:
     found: dict[str, BandDefinition] = {}
     for key, asset in assets.items():
-        if not isinstance(asset, Mapping) or not _is_raster(asset):
+        if not key or not isinstance(asset, Mapping) or not _is_raster(asset):
             continue
         inner = _inner_bands(asset)
         for index, band in enumerate(inner, start=1):

@@ -88,11 +88,7 @@ def rank_of(item: StacItem) -> tuple[float, float, float, str]:
 
 def _sequence(item: StacItem) -> float:
     value = item.properties.get("s2:sequence")
-    return (
-        float(value)
-        if isinstance(value, int | float) or (isinstance(value, str) and value.isdigit())
-        else 0.0
-    )
+    return float(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else 0.0
 
 
 def _made(item: StacItem) -> float:

@@ -57,7 +57,7 @@ def resolve_items(
     read = headers.read(w.href for w in wanted if w.needs_header)
     rasters: dict[str, dict[str, Raster]] = {item.id: {} for item in items}
     for each in wanted:
-        result = _raster(each, read.get(each.href))
+        result = _raster(each, read[each.href] if each.needs_header else None)
         if isinstance(result, Raster):
             rasters[each.item.id][each.band.name] = result
         else:

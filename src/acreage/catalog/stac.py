@@ -103,7 +103,8 @@ def parse_item(data: Json, address: str, defaults: Json | None = None) -> StacIt
 
 
 def _self_link(data: Json, address: str) -> str:
-    for link in data.get("links") or ():
+    links = data.get("links")
+    for link in links if isinstance(links, list) else ():
         if isinstance(link, Mapping) and link.get("rel") == "self" and isinstance(link.get("href"), str):
             return resolve(link["href"], address)
     return address
@@ -197,8 +198,8 @@ def asset_facts(item: StacItem, asset: Json, band_index: int = 1) -> AssetFacts:
         dtype=_dtype(_first(levels[:2], "data_type")),
         nodata=nodata,
         has_nodata=has_nodata,
-        scale=_number(_first(levels[:2], "scale", "raster:scale")),
-        offset=_number(_first(levels[:2], "offset", "raster:offset")),
+        scale=_finite(_first(levels[:2], "scale", "raster:scale")),
+        offset=_finite(_first(levels[:2], "offset", "raster:offset")),
     )
 
 
@@ -239,7 +240,7 @@ def _crs(levels: tuple[Json, ...]) -> str | int | None:
 
 
 def _transform(value: object) -> Affine | None:
-    if isinstance(value, list) and len(value) in (6, 9) and all(map(_is_number, value)):
+    if isinstance(value, list) and len(value) in (6, 9) and all(_finite(v) is not None for v in value):
         return Affine(*map(float, value[:6]))
     return None
 
@@ -274,3 +275,8 @@ def _number(value: object) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return NAN if math.isnan(value) else float(value)
     return None
+
+
+def _finite(value: object) -> float | None:
+    number = _number(value)
+    return number if number is not None and math.isfinite(number) else None
