@@ -15,7 +15,7 @@ from acreage.processes.operands import plain
 from acreage.processes.registry import array_processes
 from acreage.processes.specs import load_spec
 
-# What openEO processes 2.0.0-rc.2 changed after the installed descriptions were made, and one example that is wrong.
+# What openEO processes 2.0.0-rc.2 changed since the installed descriptions.
 OTHERWISE_IN_RC2: dict[tuple[str, int], Any] = {
     ("is_nan", 1): False,  # a text is no longer "not a number"
     ("is_nan", 2): False,  # nor is null

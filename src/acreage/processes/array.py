@@ -58,9 +58,7 @@ def array_create_labeled(data: Any, labels: Any) -> Masked:
         ProcessParameterInvalid: a label is there twice.
     """
     ready = array(data)
-    names = tuple(array_labels(labels) if isinstance(labels, Masked) else labels)
-    if isinstance(labels, Masked):
-        names = tuple(labels.values.tolist())
+    names = tuple(labels.values.tolist() if isinstance(labels, Masked) else labels)
     if len(names) != ready.length:
         raise ArrayLengthMismatch(
             f"array_create_labeled: {ready.length} values and {len(names)} labels.",
@@ -99,7 +97,7 @@ def array_element(data: Any, index: Any = None, label: Any = None, return_nodata
         raise ArrayElementParameterMissing("array_element needs the parameter index or label.")
     if index is not None and label is not None:
         raise ArrayElementParameterConflict("array_element takes an index or a label, not both.")
-    if isinstance(index, Masked) and index.values.ndim:
+    if isinstance(index, Masked):
         return _element_by_pixel(array(data), index, return_nodata)
     length = len(data) if isinstance(data, list | tuple) else array(data).length
     place = _place_of(data, label) if index is None else whole_number(index, "index")
@@ -217,7 +215,7 @@ def _listed(data: Any) -> list[Any]:
 
 
 def _beside(values: Any, data: Masked) -> Masked:
-    """A JSON array that joins an array of pixels: its literals are weak, they take the dtype that they have there."""
+    """A JSON array that joins an array of pixels; being literals, its elements are weak."""
     items = _listed(values)
     if holds_pixels(*items) or not items:
         return stack(items) if items else _part(data, 0, 0)

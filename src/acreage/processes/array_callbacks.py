@@ -1,8 +1,8 @@
 """Callbacks on every element of an array: array_apply and array_filter, and what count needs.
 
-A callback is called once for all elements of all pixels. All pixels of an array have the same number of elements;
-so where a condition looks at the values, the elements that meet it are moved to the front, nulls follow, and
-labels, which would differ from pixel to pixel, are dropped.
+A callback is called once for all elements of all pixels. All pixels of an array have the same number of
+elements; so where a condition looks at the values, the elements that meet it are moved to the front, nulls
+follow, and labels, which would differ from pixel to pixel, are dropped.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from acreage.processes.dates import instants
 from acreage.processes.dtypes import BOOL, common
 from acreage.processes.logic import and_
 from acreage.processes.math import absolute, subtract
-from acreage.processes.operands import cast, elementwise, finish, joint_validity, operand
+from acreage.processes.operands import aligned, cast, elementwise, finish, joint_validity, operand
 from acreage.processes.registry import array_process
 
 
@@ -29,7 +29,7 @@ def eq(x: Any, y: Any, delta: Any = None, case_sensitive: bool = True) -> Any:
     Raises:
         ProcessParameterInvalid: delta is not above zero.
     """
-    x, y = operand(x), operand(y)
+    x, y = aligned(operand(x), operand(y))
     kinds = {_type(x), _type(y)}
     if "null" in kinds:
         return _constant(False, x, y)
@@ -164,7 +164,7 @@ def _constant(answer: bool, *operands: Any) -> Any:
 def _ordered(
     function: Callable[..., Array], x: Any, y: Any, otherwise: Callable[..., Any] | None = None
 ) -> Any:
-    x, y = operand(x), operand(y)
+    x, y = aligned(operand(x), operand(y))
     if {_type(x), _type(y)} <= {"number"}:
         return _compare(function, x, y)
     return otherwise(x, y) if otherwise else _constant(False, x, y)

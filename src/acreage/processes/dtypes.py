@@ -1,23 +1,23 @@
 """The static dtypes of array processes: the one place with the rules (docs/decisions/0008-static-dtypes.md).
 
-The dtype of a result follows from the dtypes of the inputs and from constants of the graph, never from pixels:
-the planner learns it by running a callback on a handful of nulls. JSON literals are weak, as in NumPy 2.
+The dtype of a result follows from the dtypes of the inputs and from constants of the graph, never from
+pixels: the planner learns it by running a callback on a few nulls. JSON literals are weak, as in NumPy 2.
 
-| processes                                   | integers <= 16 bit, bool | other integers | float32 | float64 |
-|---------------------------------------------|--------------------------|----------------|---------|---------|
-| add, subtract, multiply                     | int32 or int64 (1)       | int64          | float32 | float64 |
-| divide, mod, power, roots, logarithms,      | float32                  | float64        | float32 | float64 |
-| trigonometry, scaling, mean, median,        |                          |                |         |         |
-| quantiles, sd, variance, interpolation      |                          |                |         |         |
-| min, max, first, last, sort, floor, clip    | kept (2)                 | kept (2)       | float32 | float64 |
-| if, array_create, array_concat and the like | common dtype             | common dtype   | common  | common  |
-| sum, cumsum                                 | int64                    | int64          | float32 | float64 |
-| product, cumproduct                         | float64                  | float64        | float32 | float64 |
-| count, order, array_find                    | int32                    | int32          | int32   | int32   |
-| comparisons, logic, checks                  | bool                     | bool           | bool    | bool    |
+| processes                                  | integers <= 16 bit, bool| other integers | float32 | float64 |
+|--------------------------------------------|-------------------------|----------------|---------|---------|
+| add, subtract, multiply                    | int32 or int64 (1)      | int64          | float32 | float64 |
+| divide, mod, power, roots, logarithms,     | float32                 | float64        | float32 | float64 |
+| trigonometry, scaling, mean, median,       |                         |                |         |         |
+| quantiles, sd, variance, interpolation     |                         |                |         |         |
+| min, max, first, last, sort, floor, clip   | kept (2)                | kept (2)       | float32 | float64 |
+| if, array_create, array_concat and the like| common dtype            | common dtype   | common  | common  |
+| sum, cumsum                                | int64                   | int64          | float32 | float64 |
+| product, cumproduct                        | float64                 | float64        | float32 | float64 |
+| count, order, array_find                   | int32                   | int32          | int32   | int32   |
+| comparisons, logic, checks                 | bool                    | bool           | bool    | bool    |
 
-(1) The smaller one that holds every possible result of these dtypes and literals; two float32-sized operands of
-which one is a float give float32. (2) `clip` widens for bounds outside of the dtype that a result can take.
+(1) The smaller one that holds every possible result of these dtypes and literals; two float32-sized operands
+of which one is a float give float32. (2) `clip` widens for bounds outside of the dtype that it can return.
 
 Float results that take more than one operation are computed in float64 and rounded once.
 """
@@ -50,7 +50,7 @@ def is_numeric(dtype: DType) -> bool:
 
 
 def float_for(*operands: Any) -> DType:
-    """Float dtype of a result: float32 where every array fits it exactly, else float64 (also for literals alone).
+    """Float dtype of a result: float32 where every array fits it, else float64 (also for literals alone).
 
     Args:
         operands: Masked, dtypes, or JSON literals (which have no say beside an array).
@@ -64,8 +64,8 @@ def float_for(*operands: Any) -> DType:
 def arithmetic(operation: Callable[[int, int], int], x: Any, y: Any) -> DType:
     """Dtype of add, subtract and multiply.
 
-    Integers give the smaller of int32 and int64 that holds every possible result. Where not even int64 does, it is
-    int64 for arrays (it wraps, as in NumPy) and float64 for literals and uint64.
+    Integers give the smaller of int32 and int64 that holds every possible result. Where not even int64 does,
+    it is int64 for arrays (it wraps, as in NumPy) and float64 for literals and uint64.
     """
     if _is_float(x) or _is_float(y) or (x is None and y is None):
         return float_for(x, y)

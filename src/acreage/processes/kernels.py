@@ -1,8 +1,8 @@
 """Compiled loops over (elements, pixels): no interpreter lock, one thread, pixels in cache-sized blocks.
 
-Every kernel takes C-contiguous values of shape (n, p), their validity of the same shape with `masked` True, or
-any (1, 1) boolean array with `masked` False where all is valid. NaN is a value: it makes a median or an extremum
-NaN.
+Every kernel takes C-contiguous values of shape (n, p), their validity of the same shape with `masked` True,
+or any (1, 1) boolean array with `masked` False where all is valid. NaN is a value: it makes a median or an
+extremum NaN.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import numpy as np
 from acreage.core.arrays import Array, BoolArray, Masked
 from acreage.processes.dtypes import BOOL, common
 from acreage.processes.operands import (
+    aligned,
     array,
     booleans,
     cast,
@@ -58,7 +59,7 @@ def if_(value: Any, accept: Any, reject: Any = None) -> Any:
     (value,) = booleans(value=value)
     if not isinstance(value, Masked):
         return accept if value is True else reject
-    accept, reject = operand(accept), operand(reject)
+    value, accept, reject = aligned(value, operand(accept), operand(reject))
     dtype = common(accept, reject)
     chosen = _certain(value)[0]
     values = np.where(chosen, cast(accept, dtype), cast(reject, dtype))

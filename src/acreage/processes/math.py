@@ -37,7 +37,8 @@ def multiply(x: Any, y: Any) -> Any:
 @array_process("divide")
 def divide(x: Any, y: Any) -> Any:
     """x / y; by zero ±infinity, 0 / 0 NaN."""
-    return _real(np.divide, x=x, y=y)
+    x, y = numbers(x=x, y=y)
+    return elementwise(np.divide, [x, y], float_for(x, y))
 
 
 @array_process("mod")
@@ -62,7 +63,8 @@ def absolute(x: Any) -> Any:
 @array_process("sqrt")
 def sqrt(x: Any) -> Any:
     """Square root, NaN below zero."""
-    return _real(np.sqrt, x=x)
+    (x,) = numbers(x=x)
+    return elementwise(np.sqrt, [x], float_for(x))
 
 
 @array_process("exp")
@@ -161,7 +163,11 @@ def linear_scale_range(x: Any, inputMin: Any, inputMax: Any, outputMin: Any = 0,
 @array_process("normalized_difference")
 def normalized_difference(x: Any, y: Any) -> Any:
     """(x - y) / (x + y)."""
-    return _real(lambda a, b: (a - b) / (a + b), x=x, y=y)
+    x, y = numbers(x=x, y=y)
+    dtype = float_for(x, y)
+    # Sums of integers of 16 bits are exact in float32, so that only the division rounds.
+    exact = all(isinstance(o, Masked) and o.dtype.kind in "biu" for o in (x, y))
+    return elementwise(lambda a, b: (a - b) / (a + b), [x, y], dtype, inner=dtype if exact else FLOAT64)
 
 
 def _arithmetic(function: Callable[..., Array], exact: Callable[[int, int], int], x: Any, y: Any) -> Any:

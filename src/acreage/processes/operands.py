@@ -1,7 +1,7 @@
 """What array processes are given, made ready to compute with, and results in the form of the input.
 
-Arguments are `Masked` (pixels) or JSON. Where only JSON goes in, JSON comes out, so a literal stays weak through
-any number of processes. A JSON array may hold `Masked` scalars, which are then stacked.
+Arguments are `Masked` (pixels) or JSON. Where only JSON goes in, JSON comes out, so a literal stays weak
+through any number of processes. A JSON array may hold `Masked` scalars, which are then stacked.
 """
 
 from __future__ import annotations
@@ -40,6 +40,19 @@ def iso_dates(values: Array) -> Array:
 def operand(value: Any) -> Any:
     """An argument of an elementwise process: Masked, or a JSON scalar; arrays are made Masked."""
     return array(value) if isinstance(value, list | tuple) else value
+
+
+def aligned(*operands: Any) -> list[Any]:
+    """The operands with their array axes and pixel axes in the same places, so that they broadcast."""
+    depth = max((o.values.ndim - o.is_array for o in operands if isinstance(o, Masked)), default=0)
+    ready = []
+    for one in operands:
+        if isinstance(one, Masked) and one.is_array and one.values.ndim <= depth:
+            shape = (one.length, *(1,) * (depth + 1 - one.values.ndim), *one.values.shape[1:])
+            valid = None if one.valid is None else one.valid.reshape(shape)
+            one = Masked(one.values.reshape(shape), valid, True, one.labels)
+        ready.append(one)
+    return ready
 
 
 def array(value: Any, name: str = "data") -> Masked:
@@ -156,7 +169,7 @@ def numbers(**arguments: Any) -> list[Any]:
         if value is not None and not is_number:
             raise ProcessParameterInvalid(f"Parameter {name!r} must be a number, not {_describe(value)}.")
         ready.append(value)
-    return ready
+    return aligned(*ready)
 
 
 def booleans(**arguments: Any) -> list[Any]:
@@ -175,7 +188,7 @@ def booleans(**arguments: Any) -> list[Any]:
                 hint="Make one by a comparison such as neq or gt.",
             )
         ready.append(value)
-    return ready
+    return aligned(*ready)
 
 
 def number_array(data: Any) -> Masked:

@@ -1,7 +1,7 @@
 """Sorting. Ties keep their order; NaN counts as larger than every number; dates are compared in time.
 
-Every pixel of an array of pixels keeps its number of elements: nulls that are to be removed (`nodata` null) are
-moved to the end, which is the same for every process that ignores nulls.
+Every pixel of an array of pixels keeps its number of elements: nulls that are to be removed (`nodata` null)
+are moved to the end, which is the same for every process that ignores nulls.
 """
 
 from __future__ import annotations

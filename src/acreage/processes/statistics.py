@@ -1,7 +1,7 @@
 """Statistics over an array: nulls do not count, or make the result null where `ignore_nodata` is false.
 
-Null where there is no value at all. NaN is a value and makes the result NaN. The variance of a sample of one is
-not defined, hence null.
+Null where there is no value at all. NaN is a value and makes the result NaN. The variance of a sample of one
+is not defined, hence null.
 """
 
 from __future__ import annotations
