@@ -26,6 +26,9 @@ COMMANDS: Mapping[str, CommandAt] = {
     "validate": CommandAt(
         "acreage.cli.validate:validate_command", "Measure accuracy on samples that were not trained on."
     ),
+    "simulate": CommandAt(
+        "acreage.cli.simulate:simulate", "Simulate satellite images of a landscape whose crops are known."
+    ),
     "udf": CommandAt(
         "acreage.cli.udf:udf", "Run a UDF on a data cube file, in a process of its own, as the engine does."
     ),

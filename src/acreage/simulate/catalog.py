@@ -57,7 +57,8 @@ def write_catalog(folder: Path, settings: SceneSettings, items: Sequence[ItemFac
             collection = _collection(name, description, members)
             root.add_child(collection)
             collection.add_items([_item(member) for member in members])
-    root.normalize_hrefs(str(folder))
+    # Without the slash pystac takes a folder with a dot in its name for a file, and writes beside it.
+    root.normalize_hrefs(f"{folder.as_posix()}/")
     root.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
 
 

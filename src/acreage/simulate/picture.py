@@ -31,9 +31,12 @@ def draw_landscape(out: Path, settings: SceneSettings, phenology: Phenology, lan
     relief = figure.add_subplot(grid[1, 0])
     west, south, east, north = land.dem_box.bounds
     image = relief.imshow(land.dem, extent=(west, east, south, north), cmap="cividis")
-    figure.colorbar(image, ax=relief, label="metres", fraction=0.046, pad=0.02)
+    figure.colorbar(image, ax=relief, label="metres", fraction=0.046, pad=0.02, anchor=(0.0, 0.5))
     relief.set_title("Elevation", fontsize=12)
     for axis in (parcels, relief):
+        axis.set_anchor("W")
+        axis.set_xlabel("")
+        axis.set_ylabel("")
         axis.set_xlim(land.box.bounds[0], land.box.bounds[2])
         axis.set_ylim(land.box.bounds[1], land.box.bounds[3])
         axis.set_aspect("equal")
@@ -82,8 +85,8 @@ def _draw_curves(index: Axes, radar: Axes, settings: SceneSettings, phenology: P
         spectrum = phenology.reflectance(cover, days)
         ndvi = (spectrum[nir] - spectrum[red]) / (spectrum[nir] + spectrum[red])
         style: dict[str, Any] = {"color": cover.colour, "linestyle": LINES[i % len(LINES)], "linewidth": 2.2}
-        index.plot(days, ndvi, label=cover.name.replace("_", " "), **style)
-        radar.plot(days, cover.vh.on(days), **style)
+        index.plot(days, ndvi, **style)
+        radar.plot(days, cover.vh.on(days), label=cover.name.replace("_", " "), **style)
     start = date(first.year, 1, 1)
     ticks = [d for d in days if (start + timedelta(d - 1)).day == 1]
     for axis, title, unit in (
@@ -94,7 +97,7 @@ def _draw_curves(index: Axes, radar: Axes, settings: SceneSettings, phenology: P
         axis.set_title(title, fontsize=12)
         axis.set_ylabel(unit)
         axis.grid(alpha=0.3)
-    index.legend(fontsize=9, frameon=False, loc="upper right")
+    radar.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _scale_bar(axis: Axes, bounds: tuple[float, float, float, float]) -> None:
