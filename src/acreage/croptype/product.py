@@ -116,7 +116,7 @@ def write_product(
 ) -> ProductFiles:
     """Write the product folder `out` from the raster that a job produced; it appears whole or not at all.
 
-    `result`: GeoTIFF, four uint8 bands in the order of `RESULT_BANDS`, north-up, with a CRS. Its counts
+    `result`: GeoTIFF, four bands of integers from 0 to 255 in the order of `RESULT_BANDS`, north-up, with a CRS. Its counts
     may be null (the file's nodata value): no observation. Confidence and counts outside the mapped cropland
     are replaced by their nodata value.
 
@@ -155,10 +155,10 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _check_source(source: DatasetReader, path: Path) -> Box:
-    if source.count != len(RESULT_BANDS) or set(source.dtypes) != {"uint8"}:
+    if source.count != len(RESULT_BANDS) or any(np.dtype(d).kind not in "iu" for d in source.dtypes):
         raise InvalidInput(
             f"{path} has {source.count} bands of {', '.join(sorted(set(source.dtypes)))}.",
-            hint=f"A map needs four uint8 bands: {', '.join(RESULT_BANDS)}.",
+            hint=f"A map needs four bands of integers: {', '.join(RESULT_BANDS)}.",
         )
     if source.crs is None:
         raise InvalidInput(f"{path} has no coordinate reference system.", hint="Write the result with one.")
@@ -212,9 +212,23 @@ def _describe(target: DatasetWriter, names: tuple[str, ...]) -> None:
         target.set_band_description(i, name)
 
 
-def _normalise(block: UInt8, null_count: tuple[float | None, ...], allowed: set[int], path: Path) -> UInt8:
-    """Checked values of a block (4, rows, columns): null counts are 0 on cropland, nodata elsewhere."""
+def _as_uint8(block: NDArray[Any], null_count: tuple[float | None, ...], path: Path) -> UInt8:
+    """The block in uint8, null counts as 0."""
     out = block.copy()
+    for band, null in zip(out[2:], null_count, strict=True):
+        if null is not None:
+            band[band == null] = 0
+    if out.dtype != np.uint8 and (out.min() < 0 or out.max() > 255):
+        raise InvalidInput(
+            f"{path} holds values from {out.min()} to {out.max()}; a map's values are 0 to 255.",
+            hint="Check the graph that made it: its bands must be class, confidence and two counts.",
+        )
+    return np.asarray(out.astype(np.uint8))
+
+
+def _normalise(block: NDArray[Any], null_count: tuple[float | None, ...], allowed: set[int], path: Path) -> UInt8:
+    """Checked values of a block (4, rows, columns): null counts are 0 on cropland, nodata elsewhere."""
+    out = _as_uint8(block, null_count, path)
     codes = out[0]
     if unknown := sorted(set(np.unique(codes).tolist()) - allowed):
         raise InvalidInput(
@@ -229,9 +243,7 @@ def _normalise(block: UInt8, null_count: tuple[float | None, ...], allowed: set[
         )
     out[1][no_class] = NO_CONFIDENCE
     not_counted = (codes == OUTSIDE) | (codes == NOT_CROPLAND)
-    for band, null in zip(out[2:], null_count, strict=True):
-        if null is not None:
-            band[band == null] = 0
+    for band in out[2:]:
         np.minimum(band, MOST_COUNTED, out=band)
         band[not_counted] = NO_COUNT
     return out

@@ -97,7 +97,7 @@ def preprocess(area: Box, season: Season, settings: CubeSettings) -> Preprocesse
         .mask(outside)
     )
     s1 = _load(s1_id, extent, days, settings.s1_bands, dict(settings.s1_properties))
-    s1 = _on_grid(s1.sar_backscatter(coefficient="sigma0-ellipsoid"), settings, "bilinear").mask(outside)
+    s1 = _on_grid(_sigma0(s1), settings, "bilinear").mask(outside)
     dem = _static(dem_id, "DEM", extent, settings, "bilinear")
     cube = s2.aggregate_temporal_period("dekad", "median").apply_dimension(
         "array_interpolate_linear", dimension="t"
@@ -168,6 +168,11 @@ def _load(
         BandDimension("bands", bands=[Band(b) for b in bands]),
     ]
     return DataCube(loaded.result_node(), connection=None, metadata=CubeMetadata(dimensions))
+
+
+def _sigma0(cube: DataCube) -> DataCube:
+    # As a plain process call: the client's own method asks a connected back end for the allowed coefficients.
+    return cube.process("sar_backscatter", data=cube, coefficient="sigma0-ellipsoid")
 
 
 def _on_grid(cube: DataCube, settings: CubeSettings, method: str) -> DataCube:
