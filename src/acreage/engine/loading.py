@@ -1,4 +1,4 @@
-"""What a load node loads: its search, its time steps and its grid, with the filters behind it carried back to it."""
+"""What a load node loads: its search, time steps and grid, with the filters behind it carried back to it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Loader:
 
     def _find(self, node: GraphNode, constraint: Constraint) -> Loaded:
         a = node.arguments
-        catalog, collection = self.catalog, a.get("id")
+        catalog, collection = self.catalog, str(a.get("id"))
         if node.process_id == "load_stac":
             catalog, collection = _open_stac(a["url"])
         info = catalog.describe(collection)
@@ -166,7 +166,7 @@ class Loader:
 
 def _open_stac(url: str) -> tuple[Catalog, str]:
     """The catalog at an address and the one collection in it."""
-    catalog = open_catalog(url)
+    catalog = open_catalog(url, definitions=())
     found = catalog.collections()
     if len(found) != 1:
         raise ProcessParameterInvalid(
@@ -269,7 +269,7 @@ def _extent(found: Loaded, items: Sequence[SourceItem], grid: Grid) -> Box:
 
 
 def _passes(item: SourceItem, properties: Mapping[str, Any]) -> bool:
-    """True where an item's properties satisfy every filter; a property that an item does not have fails it."""
+    """True where an item's properties satisfy every filter; a property that it does not have fails it."""
     for name, condition in properties.items():
         if not isinstance(condition, Callback):
             raise ProcessParameterInvalid(

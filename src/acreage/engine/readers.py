@@ -1,7 +1,7 @@
 """Reading rasters: one window of one band, with its nulls, from a file or an address.
 
-The only place where pixels come from storage. What cannot be read becomes an `ItemUnreadable` that names the item,
-the band and the reason; nothing is read as silence.
+The only place where pixels come from storage. What cannot be read becomes an `ItemUnreadable` that names the
+item, the band and the reason; nothing is read as silence.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, Grid, crs_name
 
 _OPEN_FILES = 64
-# One cache for all threads would need locks around every read; datasets must not be shared between threads anyway.
+# Datasets must not be shared between threads, so every thread has its own cache.
 _local = threading.local()
 
 GDAL_OPTIONS: dict[str, Any] = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2,.TIF,.vrt",
     "VSI_CACHE": "TRUE",
 }
+
+
+def _options(href: str) -> dict[str, Any]:
+    # Beside a local file its sidecar may hold the georeference; a remote folder must not be listed for every file.
+    remote = href.startswith(("/vsi", "http:", "https:", "s3:"))
+    return {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else GDAL_OPTIONS
 
 
 def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, BoolArray | None]:
@@ -44,16 +49,16 @@ def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, 
         item, band: names for errors.
 
     Returns:
-        Values of shape `box.shape` in the file's dtype with `dn_offset` added, and validity (None: all valid).
+        Values of shape `box.shape` in the file's dtype with `dn_offset` added; validity (None: all valid).
 
     Raises:
         ItemUnreadable: the file is missing, truncated, or is not on the grid that the item states.
     """
     try:
-        with rasterio.Env(**GDAL_OPTIONS):
+        with rasterio.Env(**_options(raster.href)):
             dataset = _dataset(raster, item, band)
             rows, columns = box.slices_in(raster.box)
-            window = Window(columns.start, rows.start, box.width, box.height)  # type: ignore[no-untyped-call]
+            window = Window(columns.start, rows.start, box.width, box.height)
             values = dataset.read(raster.band_index, window=window)
     except (RasterioError, OSError) as error:
         raise ItemUnreadable(
@@ -79,12 +84,13 @@ def _with_nulls(values: Array, raster: Raster) -> tuple[Array, BoolArray | None]
 
 
 def _add_offset(values: Array, offset: int) -> Array:
-    # Dark pixels may fall below zero after the offset; 0 would read as nodata downstream, 1 is the darkest valid DN.
+    # Dark pixels may fall below zero after the offset; 0 would read as null, 1 is the darkest valid DN.
     if values.dtype.kind == "f":
         return values + values.dtype.type(offset)
     info = np.iinfo(values.dtype)
     shifted = values.astype(np.int32) + offset
-    return np.clip(shifted, max(1, info.min), info.max).astype(values.dtype)
+    result: Array = np.clip(shifted, max(1, info.min), info.max).astype(values.dtype)
+    return result
 
 
 def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
@@ -118,8 +124,8 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
     box = grid.box_of_transform(dataset.transform, dataset.width, dataset.height)
     if not grid.aligned_with(raster.box.grid) or box.on(raster.box.grid) != raster.box:
         raise ItemUnreadable(
-            f"{where}: the item states {raster.box.shape} pixels of {raster.box.grid.res_x:g} at {raster.box.bounds}, "
-            f"the file has {box.shape} pixels of {grid.res_x:g} at {box.bounds}.",
+            f"{where}: the item states {raster.box.shape} pixels of {raster.box.grid.res_x:g} at "
+            f"{raster.box.bounds}, the file has {box.shape} pixels of {grid.res_x:g} at {box.bounds}.",
             item=item,
             asset=band,
             hint=hint,
@@ -136,7 +142,7 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
 def block_shape(raster: Raster, item: str, band: str) -> tuple[int, int]:
     """(rows, columns) of the blocks in which the file is compressed; errors as `read_raster`."""
     try:
-        with rasterio.Env(**GDAL_OPTIONS):
+        with rasterio.Env(**_options(raster.href)):
             rows, columns = _dataset(raster, item, band).block_shapes[raster.band_index - 1]
     except (RasterioError, OSError) as error:
         raise ItemUnreadable(
