@@ -27,7 +27,8 @@ COMMANDS: Mapping[str, CommandAt] = {
         "acreage.cli.validate:validate_command", "Measure accuracy on samples that were not trained on."
     ),
     "simulate": CommandAt(
-        "acreage.cli.simulate:simulate", "Simulate satellite images of a landscape whose crops are known."
+        "acreage.cli.simulate:simulate",
+        "Simulate Sentinel-1 and Sentinel-2 images of a landscape whose crops are known.",
     ),
     "udf": CommandAt(
         "acreage.cli.udf:udf", "Run a UDF on a data cube file, in a process of its own, as the engine does."

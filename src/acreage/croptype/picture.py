@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from acreage.core.legend import OUTSIDE, RESERVED, Legend
@@ -113,7 +114,7 @@ def _draw_classes(
         table[code] = colour
     axis.imshow(table[codes], extent=extent, interpolation="nearest")
     if parcels is not None:
-        parcels.boundary.plot(ax=axis, color="black", linewidth=0.6)
+        parcels.boundary.plot(ax=axis, color="black", linewidth=0.45)
     axis.set_title("Crop type map", fontsize=12)
 
 
@@ -134,14 +135,12 @@ def _draw_values(
     most: int | None,
 ) -> None:
     data = np.ma.masked_equal(values, 255)
-    low = 0 if most is not None else (int(data.min()) if data.count() else 0)
     high = most if most is not None else (int(data.max()) if data.count() else 1)
-    image = axis.imshow(
-        data, extent=extent, cmap=colours, vmin=low, vmax=max(high, low + 1), interpolation="nearest"
-    )
+    image = axis.imshow(data, extent=extent, cmap=colours, vmin=0, vmax=max(high, 1), interpolation="nearest")
     axis.set_facecolor(GREY)
     axis.set_title(title, fontsize=12)
     bar = figure.colorbar(image, ax=axis, fraction=0.046, pad=0.02)
+    bar.locator = MaxNLocator(integer=True)
     bar.set_label(unit, fontsize=10)
     if not data.count():
         axis.text(0.5, 0.5, "no value", transform=axis.transAxes, ha="center", va="center", fontsize=12)
@@ -151,6 +150,8 @@ def _frame(axis: Axes, extent: Extent) -> None:
     axis.set_xlim(extent[0], extent[1])
     axis.set_ylim(extent[2], extent[3])
     axis.set_aspect("equal")
+    axis.set_xlabel("")
+    axis.set_ylabel("")
     axis.set_xticks([])
     axis.set_yticks([])
 
