@@ -14,7 +14,10 @@ from acreage.core.grid import Box, transformer
 from acreage.croptype.sampling import area_of
 from acreage.croptype.workflow import CubeSettings
 
-_FORMS = "Give a vector file, or west,south,east,north in degrees, or the same in metres of a CRS as EPSG:3035:w,s,e,n."
+_FORMS = (
+    "Give a vector file, or west,south,east,north in degrees, or the same in metres of a CRS as "
+    "EPSG:3035:w,s,e,n."
+)
 
 
 def parse_area(text: str, settings: CubeSettings) -> tuple[Box, str]:
@@ -86,6 +89,7 @@ def within_catalog(box: Box, catalog: Catalog, settings: CubeSettings) -> None:
         ):
             own = ", ".join(f"{v:.4f}" for v in boxes[0])
             raise InvalidInput(
-                f"The area ({', '.join(f'{v:.4f}' for v in bounds)}) lies outside of collection {name} ({own}).",
+                f"The area ({', '.join(f'{v:.4f}' for v in bounds)}) lies outside of collection {name} "
+                f"({own}).",
                 hint="Check the order of the coordinates and the catalog.",
             )

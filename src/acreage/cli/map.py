@@ -49,7 +49,8 @@ def map_command(
 
     The land cover classes that are mapped are the ones that the model was trained for.
 
-    Example: `acreage map --catalog catalog.json --area parcels.gpkg --season 2019-03-01/2019-10-31 --model model.pt --out map`
+    Example: `acreage map --catalog catalog.json --area parcels.gpkg --season 2019-03-01/2019-10-31
+    --model model.pt --out map`
     """
     app_settings, console = load_settings(), Console(stderr=True)
     budget = budget_of(app_settings, memory, threads)

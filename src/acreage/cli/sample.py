@@ -52,7 +52,8 @@ def sample_command(
 ) -> None:
     """Sample dekad time series at labelled parcels and points.
 
-    Example: `acreage sample parcels.gpkg --season 2019-03-01/2019-10-31 --catalog catalog.json --out samples.parquet`
+    Example: `acreage sample parcels.gpkg --season 2019-03-01/2019-10-31 --catalog catalog.json
+    --out samples.parquet`
     """
     if out.exists() and not overwrite:
         raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
@@ -69,8 +70,8 @@ def sample_command(
     write_samples(sampled.samples, out)
     console.print(f"Written: {out}", markup=False, soft_wrap=True)
     console.print(
-        f"{len(sampled.samples)} samples of {len(table)} geometries from {len(sampled.items)} items; left out: "
-        f"{data.without_label} without label, {data.without_geometry} without geometry, "
+        f"{len(sampled.samples)} samples of {len(table)} geometries from {len(sampled.items)} items; "
+        f"left out: {data.without_label} without label, {data.without_geometry} without geometry, "
         f"{len(sampled.without_data)} where the archive has nothing, "
         f"{len(sampled.without_observation)} without any observation (cloud, or masked by land cover)."
     )

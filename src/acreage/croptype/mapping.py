@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class MapJob:
     area_name: str
     season: Season
     model: Path
-    settings: CubeSettings = CubeSettings()
+    settings: CubeSettings = field(default_factory=CubeSettings)
     note: str = ""
 
 

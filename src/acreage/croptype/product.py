@@ -116,7 +116,8 @@ def write_product(
 ) -> ProductFiles:
     """Write the product folder `out` from the raster that a job produced; it appears whole or not at all.
 
-    `result`: GeoTIFF, four bands of integers from 0 to 255 in the order of `RESULT_BANDS`, north-up, with a CRS. Its counts
+    `result`: GeoTIFF, four bands of integers from 0 to 255 in the order of `RESULT_BANDS`, north-up, with a
+    CRS. Its counts
     may be null (the file's nodata value): no observation. Confidence and counts outside the mapped cropland
     are replaced by their nodata value.
 
@@ -226,7 +227,9 @@ def _as_uint8(block: NDArray[Any], null_count: tuple[float | None, ...], path: P
     return np.asarray(out.astype(np.uint8))
 
 
-def _normalise(block: NDArray[Any], null_count: tuple[float | None, ...], allowed: set[int], path: Path) -> UInt8:
+def _normalise(
+    block: NDArray[Any], null_count: tuple[float | None, ...], allowed: set[int], path: Path
+) -> UInt8:
     """Checked values of a block (4, rows, columns): null counts are 0 on cropland, nodata elsewhere."""
     out = _as_uint8(block, null_count, path)
     codes = out[0]

@@ -92,7 +92,8 @@ def _pixel_centres(parcel: Any, grid: Grid) -> list[Any]:
         x, y = np.meshgrid(box.x_centres(), box.y_centres())
         inside = shapely.contains_xy(shape, x.ravel(), y.ravel())
         if inside.any():
-            return list(shapely.points(x.ravel()[inside], y.ravel()[inside]))
+            points: Any = shapely.points(x.ravel()[inside], y.ravel()[inside])
+            return list(points)
     return []
 
 

@@ -1,7 +1,7 @@
 """The crop type workflow as openEO process graphs, built with the official client.
 
-One function builds the data cube that both sampling and inference read; a second adds the model. They use only
-processes of the openEO federation (held by a test), so that the same graph runs on any of its back ends.
+One function builds the data cube that both sampling and inference read; a second adds the model. They use
+only processes of the openEO federation (held by a test), so that the same graph runs on any of its back ends.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from functools import reduce
 from importlib import resources
 from typing import Any
 
-import openeo
-from openeo.metadata import Band, BandDimension, CubeMetadata, SpatialDimension, TemporalDimension
+from openeo.metadata import Band, BandDimension, CollectionMetadata, SpatialDimension, TemporalDimension
 from openeo.processes import ProcessBuilder, eq, neq
+from openeo.rest._datacube import UDF
 from openeo.rest.datacube import DataCube
+from openeo.rest.vectorcube import VectorCube
 
 from acreage.core.grid import Box, Grid
 from acreage.core.temporal import Season
@@ -35,7 +36,8 @@ class CubeSettings:
     Attributes:
         crs: EPSG code of the map.
         resolution: pixel size in metres.
-        buffer: metres that are loaded around the area, so that dilated clouds and resampling know their surroundings.
+        buffer: metres that are loaded around the area, so that dilated clouds and resampling know what is
+            around.
         cropland_codes: WorldCover classes that are mapped.
         s2_bands, s1_bands: bands of the cube.
         collections: ids of the S2, S1, elevation and land cover collections.
@@ -121,15 +123,17 @@ def map_cube(area: Box, season: Season, settings: CubeSettings, model: Mapping[s
         Dimensions bands (`MAP_BANDS`), y, x over exactly the area; all values fit uint8.
     """
     given = preprocess(area, season, settings)
-    udf = openeo.UDF(code=udf_source(), runtime="Python", version="3", context=dict(model))
-    classes = given.cube.apply_dimension(udf, dimension="t", target_dimension="bands")
+    udf = UDF(code=udf_source(), runtime="Python", version="3", context=dict(model))
+    classes = given.cube.apply_dimension(process=udf, dimension="t", target_dimension="bands")
     counts = given.counts.apply(lambda x: x.clip(0, 254))
     return _crop(classes.merge_cubes(counts), area)
 
 
-def to_graph(cube: DataCube, format: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def to_graph(
+    cube: DataCube | VectorCube, file_format: str, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The flat process graph that saves a cube."""
-    graph: dict[str, Any] = json.loads(cube.save_result(format, options=dict(options or {})).to_json())
+    graph: dict[str, Any] = json.loads(cube.save_result(file_format, options=dict(options or {})).to_json())
     return graph
 
 
@@ -138,7 +142,7 @@ def udf_source() -> str:
     return resources.files("acreage.croptype.udf_source").joinpath("crop_type_udf.py").read_text("utf-8")
 
 
-# --- parts ----------------------------------------------------------------------------------------------------
+# --- parts ---
 
 
 def _load(
@@ -148,7 +152,7 @@ def _load(
     bands: Any,
     properties: Mapping[str, str] | None = None,
 ) -> DataCube:
-    filters = {
+    filters: dict[str, Any] = {
         name: (lambda value, wanted=wanted: eq(value, wanted)) for name, wanted in (properties or {}).items()
     }
     loaded = DataCube.load_collection(
@@ -167,7 +171,9 @@ def _load(
         TemporalDimension("t", extent=[]),
         BandDimension("bands", bands=[Band(b) for b in bands]),
     ]
-    return DataCube(loaded.result_node(), connection=None, metadata=CubeMetadata(dimensions))
+    return DataCube(
+        loaded.result_node(), connection=None, metadata=CollectionMetadata({}, dimensions=dimensions)
+    )
 
 
 def _sigma0(cube: DataCube) -> DataCube:

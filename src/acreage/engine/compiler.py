@@ -1,7 +1,7 @@
 """From a parsed graph to plan nodes: what every node's output looks like and which pixels it needs.
 
-A loaded cube's grid stays open until something asks for it: a node that only filters or relabels is compiled once for
-every grid that is asked of it, so that the first resample applies to each band's own native grid.
+A loaded cube's grid stays open until something asks for it: a node that only filters or relabels is compiled
+once for every grid that is asked of it, so that the first resample applies to each band's own native grid.
 """
 
 from __future__ import annotations
@@ -91,8 +91,10 @@ class Compiler:
             raise InvalidProcessGraph(self.problems)
         for index in self.graph.outputs:
             if self.graph.nodes[index].process_id != "save_result":
-                node = self._cube_node(self.values[(index, OWN_GRID)], self.graph.nodes[index].key)
-                self.outputs.append(Output(node, self.graph.nodes[index].key, None, {}))
+                key = self.graph.nodes[index].key
+                self.outputs.append(
+                    Output(self._cube_node(self.values[(index, OWN_GRID)], key), key, None, {})
+                )
 
     def _compile(self, index: int, request: GridRequest) -> Value:
         node = self.graph.nodes[index]
@@ -164,7 +166,7 @@ class Compiler:
         self.nodes.append(node)
         return len(self.nodes) - 1
 
-    # --- grids ----------------------------------------------------------------------------------------------
+    # --- grids ---
 
     def _resample_at_source(self, node: GraphNode) -> Value | None:
         """A resample of a cube whose grid is still open: its source is compiled anew on the target grid."""
@@ -191,7 +193,7 @@ class Compiler:
         return self._on_grid(data.index, GridRequest(grid, method))
 
     def _on_grid(self, index: int, request: GridRequest) -> Value:
-        """The value of a node of an open grid for one request, compiling the chain up to its load where needed."""
+        """The value of a node on a requested grid; the chain up to its load is compiled where needed."""
         chain = [index]
         while self.graph.nodes[chain[-1]].process_id not in _LOADS:
             data = self.graph.nodes[chain[-1]].arguments["data"]
@@ -202,7 +204,7 @@ class Compiler:
                 self.values[(step, request)] = self._compile(step, request)
         return self.values[(index, request)]
 
-    # --- constants, outputs, user-defined functions ---------------------------------------------------------------
+    # --- constants, outputs, user-defined functions ---
 
     def _constant(self, node: GraphNode) -> Constant:
         """An array process at the top level: computed now, from constants."""

@@ -1,7 +1,7 @@
 """What a plan will cost, before a pixel is read.
 
-The rates were fitted to measured jobs on two cores (docs/engine.md names the commands); they are meant to be right
-within a factor of two, and a production's own measurements replace them.
+The rates were fitted to measured jobs on two cores (docs/engine.md names the commands); they are meant to be
+right within a factor of two, and a production's own measurements replace them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Aggregation by geometry: the input is computed in windows that hold whole geometries, never as one raster."""
+"""Aggregation by geometry: the input is computed in windows that hold whole geometries."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ class GraphNode:
     Attributes:
         key: the node's id in the JSON graph.
         process_id: what it calls.
-        arguments: by parameter name, defaults of the description filled in. Values are JSON, `NodeRef` (at any depth)
-            or `Callback`.
+        arguments: by parameter name, defaults of the description filled in. Values are JSON, `NodeRef` (at
+            any depth) or `Callback`.
     """
 
     key: str

@@ -49,6 +49,7 @@ class ProcessOp:
     arguments: Mapping[str, Any]
 
     def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
+        """Run the process on the inputs."""
         arguments = {name: fill(value, inputs) for name, value in self.arguments.items()}
         return cube_processes()[self.process_id].run(**arguments, out=out)
 
@@ -60,6 +61,7 @@ class ConstantOp:
     cube: Cube
 
     def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
+        """Give the cube."""
         return self.cube
 
 
@@ -70,8 +72,8 @@ class UdfOp:
     Attributes:
         code: the function.
         context: JSON handed to it.
-        blocks: set where the graph cuts the cube into blocks of its own (apply_neighborhood); None where a window is
-            handed over as it is.
+        blocks: set where the graph cuts the cube into blocks of its own (apply_neighborhood); None where a
+            window is handed over as it is.
         full: the input's full box, from whose corner blocks count; None for a cube without x and y.
     """
 
@@ -81,6 +83,7 @@ class UdfOp:
     full: Box | None = None
 
     def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
+        """Hand the window to the function, or block by block where the graph cuts blocks."""
         if self.blocks is None or self.full is None or out.box is None:
             return self._call(inputs[0], out, context)
         result = empty_cube(out)
@@ -180,7 +183,8 @@ def from_labelled(array: LabelledArray, out: CubeMeta) -> Cube:
     values = np.transpose(array.values, [array.dims.index(n) for n in out.names])
     if values.shape != out.shape:
         raise UdfError(
-            f"The UDF returned an array of shape {values.shape} where {out.shape} was planned ({', '.join(out.names)}).",
+            f"The UDF returned an array of shape {values.shape} where {out.shape} was planned "
+            f"({', '.join(out.names)}).",
             hint="A UDF must keep x and y, and return the same labels for every window.",
         )
     valid: BoolArray | None = None
@@ -200,7 +204,7 @@ def udf_output_meta(
     Args:
         probe: what it returned for the probe.
         given: metadata of its input.
-        dropped: dimension that the process takes away (reduce_dimension, apply_dimension with a target), or None.
+        dropped: dimension that the process takes away (reduce_dimension, or another target), or None.
         target: dimension that receives the results instead, or None.
 
     Raises:

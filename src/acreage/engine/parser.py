@@ -43,7 +43,7 @@ class _Problems:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Parameters that are visible: values known now, and names that get their value when a callback is called."""
+    """Parameters that are visible: values known now, and names that get a value when a callback is called."""
 
     values: Mapping[str, Any]
     names: frozenset[str]
@@ -96,7 +96,7 @@ def unwrap(source: Any) -> Mapping[str, Any]:
     else:
         raise ProcessGraphMissing(
             "The document holds no process graph.",
-            hint="Give an object of nodes, each with process_id and arguments, or a process with a process_graph.",
+            hint="Give an object of nodes with process_id and arguments, or a process with a process_graph.",
         )
     if not process["process_graph"]:
         raise ProcessGraphMissing("The process graph is empty.", hint="It needs at least one node.")
@@ -398,8 +398,8 @@ def _check_schema(process_id: str, name: str, value: Any, where: str, problems: 
     shown = json.dumps(value)
     problems.add(
         ProcessParameterInvalid(
-            f"Node {where}: the value {shown[:80]}{'...' if len(shown) > 80 else ''} does not suit the parameter {name!r} "
-            f"of process {process_id!r}: {_reason(errors[0])}."
+            f"Node {where}: the value {shown[:80]}{'...' if len(shown) > 80 else ''} does not suit the "
+            f"parameter {name!r} of process {process_id!r}: {_reason(errors[0])}."
         )
     )
 

@@ -44,7 +44,8 @@ def _notes(source: SourceSummary) -> list[str]:
     if source.problems:
         first = source.problems[0]
         notes.append(
-            f"{source.collection}: {len(source.problems)} problems with items, the first: {first.item} {first.asset} {first.reason}"
+            f"{source.collection}: {len(source.problems)} problems with items, the first: "
+            f"{first.item} {first.asset} {first.reason}"
         )
     if source.superseded:
         notes.append(

@@ -35,7 +35,7 @@ GDAL_OPTIONS: dict[str, Any] = {
 
 
 def _options(href: str) -> dict[str, Any]:
-    # Beside a local file its sidecar may hold the georeference; a remote folder must not be listed for every file.
+    # The sidecar of a local file may hold the georeference; remote folders must not be listed each time.
     remote = href.startswith(("/vsi", "http:", "https:", "s3:"))
     return {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else GDAL_OPTIONS
 
@@ -86,7 +86,8 @@ def _with_nulls(values: Array, raster: Raster) -> tuple[Array, BoolArray | None]
 def _add_offset(values: Array, offset: int) -> Array:
     # Dark pixels may fall below zero after the offset; 0 would read as null, 1 is the darkest valid DN.
     if values.dtype.kind == "f":
-        return values + values.dtype.type(offset)
+        moved: Array = values + values.dtype.type(offset)
+        return moved
     info = np.iinfo(values.dtype)
     shifted = values.astype(np.int32) + offset
     result: Array = np.clip(shifted, max(1, info.min), info.max).astype(values.dtype)

@@ -60,6 +60,7 @@ class SourceOp:
     method: str
 
     def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
+        """Read and mosaic every time step over the output's box."""
         assert out.box is not None
         values = np.full(out.shape, null_like(out.dtype), dtype=out.dtype)
         valid = np.zeros(out.shape, bool)
@@ -90,7 +91,7 @@ class SourceOp:
     def _winners(self, items: Sequence[SourceItem], box: Box, context: Context) -> Array:
         """Per pixel the index of the first item whose reference band is valid there, -1 where none is.
 
-        It depends on the items alone, not on the bands that are loaded, so that all loads of a collection agree.
+        It depends on the items, not on the bands that are loaded, so that all loads of a collection agree.
         """
         winner = np.full(box.shape, -1, np.int16)
         for n, item in enumerate(items):
@@ -170,8 +171,8 @@ def time_steps(search: Search) -> tuple[TimeStep, ...]:
 def own_grid(items: Sequence[SourceItem], bands: Sequence[BandInfo], centre: tuple[float, float]) -> Grid:
     """The grid of a cube that nothing resamples: the finest requested band's.
 
-    Where all items lie in one CRS it is that band's own lattice, else whole multiples of its resolution in the UTM zone
-    of the area's centre (longitude, latitude).
+    Where all items lie in one CRS it is that band's own lattice, else whole multiples of its resolution in
+    the UTM zone of the area's centre (longitude, latitude).
 
     Raises:
         NoDataAvailable: no item has any of the bands.

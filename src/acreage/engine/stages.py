@@ -34,8 +34,11 @@ class Budget:
 
 
 def completed_nodes(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> set[int]:
-    """Nodes that must be complete before something else starts: outputs, what an unbounded footprint reads, and every
-    result without x and y that is computed from other nodes."""
+    """Nodes that must be complete before something else starts.
+
+    Outputs, what an unbounded footprint reads, and every result without x and y that is
+    computed from other nodes.
+    """
     done = set(outputs)
     for index, node in enumerate(nodes):
         flat = not node.meta.is_raster
@@ -134,8 +137,10 @@ def _window_size(
         return WINDOW_SIZES[-1]
     floor = BASE_MEMORY + smallest * budget.threads
     raise MemoryBudgetExceeded(
-        f"The plan needs at least {_gb(floor)} of memory with {budget.threads} threads, and {_gb(budget.memory)} are given.",
-        hint=f"Give --memory {_gb(floor)} or more, or fewer threads ({_gb(BASE_MEMORY + smallest)} would do for one).",
+        f"The plan needs at least {_gb(floor)} of memory with {budget.threads} threads, "
+        f"and {_gb(budget.memory)} are given.",
+        hint=f"Give --memory {_gb(floor)} or more, or fewer threads "
+        f"({_gb(BASE_MEMORY + smallest)} would do for one).",
     )
 
 
@@ -151,7 +156,7 @@ def _sample_windows(full: Box, size: int) -> list[Box]:
 
 
 def window_bytes(program: Program, window: Box | None) -> int:
-    """Expected peak of one window: results that are alive, plus one copy of the inputs that a process works on."""
+    """Expected peak of one window: results that are alive, plus a copy of what a process works on."""
     needed = program.regions(window)
     uses: dict[int, int] = dict.fromkeys(program.targets, 1)
     for index in program.order:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from acreage.core.grid import Box
 
 @dataclass(frozen=True)
 class ScratchCube:
-    """A raster cube on disk: one raw file of values, one of validity. Opened by whoever reads or writes; picklable."""
+    """A raster cube on disk: a raw file of values, one of validity. Opened by its users; picklable."""
 
     folder: Path
     meta: CubeMeta
@@ -32,9 +33,7 @@ class ScratchCube:
                 file.truncate(max(meta.size * itemsize, 1))
         return cube
 
-    def _map(
-        self, name: str, dtype: np.dtype[np.generic] | type[np.bool_]
-    ) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
+    def _map(self, name: str, dtype: Any) -> np.memmap[Any, Any]:
         return np.memmap(self.folder / name, dtype=dtype, mode="r+", shape=self.meta.shape)
 
     def write(self, cube: Cube) -> None:
@@ -54,7 +53,7 @@ class ScratchCube:
         values = np.array(self._map("values", self.meta.dtype)[index])
         return Cube.of(values, np.array(self._map("valid", np.bool_)[index]), meta)
 
-    def _index(self, box: Box | None) -> tuple[object, ...]:
+    def _index(self, box: Box | None) -> Any:
         if box is None or self.meta.box is None:
             return (...,)
         return (..., *box.slices_in(self.meta.box))

@@ -166,7 +166,7 @@ def write_outputs(outputs: Sequence[tuple[Output, Target, Stored]]) -> tuple[tup
     except OSError as error:
         raise WriteFailed(
             f"The results could not be written: {error.strerror or error}.",
-            hint="Check the space and the permissions of the output folder; nothing was left under a final name.",
+            hint="Check the space and permissions of the output folder; nothing was left under a final name.",
         ) from error
     finally:
         for folder in partial:

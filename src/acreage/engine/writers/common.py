@@ -77,12 +77,17 @@ def choose_encoding(stored: Stored) -> Encoding:
         return Encoding(dtype, None)
     if free:
         return Encoding(dtype, int(free[0]))
-    wider = {1: np.uint16, 2: np.int32, 4: np.int64}.get(dtype.itemsize)
+    wider = _wider(dtype)
     if wider is None:
         raise FormatUnsuitable(
             "A cube of 64-bit integers leaves no value free for null.", hint="Scale it first."
         )
-    return Encoding(np.dtype(wider), int(np.iinfo(wider).max))
+    return Encoding(wider, int(np.iinfo(wider).max))
+
+
+def _wider(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
+    """The next larger integers, which hold every value of these and some more; None behind 64 bits."""
+    return None if dtype.itemsize == 8 else np.dtype(f"{dtype.kind}{2 * dtype.itemsize}")
 
 
 def label_text(label: Any) -> str:

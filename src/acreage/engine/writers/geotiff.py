@@ -33,7 +33,8 @@ def write_geotiff(stored: Stored, folder: Path, stem: str, options: Mapping[str,
     outer = [d for d in meta.dims if d.type not in ("x", "y", "bands")]
     if sum(len(d.labels) > 1 for d in outer) > 1:
         raise FormatUnsuitable(
-            f"GTiff holds one time or other dimension besides bands, and the cube has {', '.join(d.name for d in outer)}.",
+            f"GTiff holds one time or other dimension besides bands, and the cube has "
+            f"{', '.join(d.name for d in outer)}.",
             hint="Reduce a dimension, or save it as netCDF.",
         )
     long = next((d for d in outer if len(d.labels) > 1), None)
@@ -88,7 +89,7 @@ def _write_plain(stored: Stored, meta: CubeMeta, encoding: Encoding, paths: list
         for cube in pieces(stored):
             part = cube.meta.box
             assert part is not None
-            window = Window(0, part.y0 - box.y0, part.width, part.height)  # type: ignore[no-untyped-call]
+            window = Window(0, part.y0 - box.y0, part.width, part.height)
             for file, values in zip(open_files, _layout(encoding.encode(cube), meta), strict=True):
                 file.write(values, window=window)
         for file in open_files:

@@ -43,7 +43,7 @@ def _plain(values: Any, valid: Any) -> Any:
 
 
 def write_json(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
-    """A scalar as it is, a plain array as a list, a cube as {dims, labels, data} (with geometries where it has them)."""
+    """A scalar as it is, an array as a list, a cube as {dims, labels, data} with its geometries."""
     cube = _whole(stored, "JSON")
     data = _plain(cube.values, cube.validity())
     meta = cube.meta
@@ -92,7 +92,7 @@ def _frame(cube: Cube) -> pd.DataFrame:
 
 
 def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
-    """A row a geometry: its id, its properties, and a column per combination of the other labels, joined by `_`."""
+    """A row a geometry: id, properties, and a column per combination of the other labels, joined by `_`."""
     cube = _whole(stored, "GeoParquet")
     meta = cube.meta
     assert meta.geometries is not None
@@ -114,7 +114,11 @@ def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[s
 def _column(values: Any, valid: Any) -> Any:
     if values.dtype.kind == "f":
         return np.where(valid, values, np.nan).astype(values.dtype)
-    kinds = {"b": "boolean", "u": f"UInt{8 * values.dtype.itemsize}", "i": f"Int{8 * values.dtype.itemsize}"}
+    kinds: dict[str, Any] = {
+        "b": "boolean",
+        "u": f"UInt{8 * values.dtype.itemsize}",
+        "i": f"Int{8 * values.dtype.itemsize}",
+    }
     series = pd.Series(values).astype(kinds[values.dtype.kind])
     series[~valid] = pd.NA
     return series
