@@ -102,8 +102,8 @@ def test_reprojection_is_within_one_dn_of_gdal_everywhere(method: str, share: fl
         assert difference.max() <= 1
 
 
-# Not compared: at odd whole ratios GDAL's Lanczos does not smooth at all (it takes the centred kernel for an identity),
-# and its mode counts a pixel that is touched as much as one that is covered.
+# Not compared: at odd whole ratios GDAL's Lanczos does not smooth at all (it takes the centred kernel for an
+# identity), and its mode counts a pixel that is touched as much as one that is covered.
 COARSER = [
     (m, step)
     for m in (*FILTERS, *STATISTICS)

@@ -109,6 +109,8 @@ def mask(*, data: Cube, mask: Cube, replacement: Any, out: CubeMeta) -> Cube:
     Labels are matched by name, not by position. A mask that lacks t or bands, or that has one band of any name (such as the
     result of to_scl_dilation_mask), counts for every label. Grids must be the same: nothing is resampled silently.
     """
+    assert out.box is not None
+    data, mask = data.crop(out.box), mask.crop(out.box.on(mask.meta.grid))
     hit = mask.values != 0
     if mask.valid is not None:
         hit &= mask.valid
@@ -152,7 +154,7 @@ def mask_polygon(*, data: Cube, mask: Any, replacement: Any, inside: bool, out: 
     """Values replaced where the pixel centre lies in no polygon (or in one, with `inside`); an edge belongs to it."""
     assert out.box is not None
     hit = pixels_of_any(_polygons(mask, "mask_polygon", out.box.grid.crs), out.box)
-    return replaced(data, hit if inside else ~hit, replacement, out)
+    return replaced(data.crop(out.box), hit if inside else ~hit, replacement, out)
 
 
 # --- filter_spatial -----------------------------------------------------------------------------------------
@@ -180,4 +182,4 @@ def filter_spatial(*, data: Cube, geometries: Any, out: CubeMeta) -> Cube:
     """
     assert out.box is not None
     shapes = in_crs(geometries_of(geometries, "filter_spatial")[0], out.box.grid.crs)
-    return replaced(data, ~pixels_of_any(shapes, out.box), None, out)
+    return replaced(data.crop(out.box), ~pixels_of_any(shapes, out.box), None, out)
