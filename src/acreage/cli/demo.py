@@ -33,7 +33,7 @@ from acreage.croptype.sampling import points_in_parcels, sample_series
 from acreage.croptype.series import read_samples, write_samples
 from acreage.croptype.training import TrainingOptions, train
 from acreage.croptype.workflow import CubeSettings
-from acreage.simulate.scene import SceneFiles, scene_files, simulate_scene
+from acreage.simulate.scene import SceneFiles, open_scene, simulate_scene
 from acreage.simulate.settings import SceneSettings
 
 POINTS_PER_PARCEL = 8
@@ -89,7 +89,7 @@ class _Demo:
         folder = self.out / "scene"
         if folder.exists():
             self.console.print(f"Scene: {folder} is there already and is used.", markup=False)
-            return scene_files(folder)
+            return open_scene(folder)
         scene = self._timed(
             "Simulating",
             lambda show: simulate_scene(folder, self.settings, lambda done, total, _: show(done, total)),

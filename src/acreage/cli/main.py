@@ -15,6 +15,10 @@ from acreage.cli.boundary import CommandAt, LazyGroup
 from acreage.core.settings import LogLevel, load_settings
 
 COMMANDS: Mapping[str, CommandAt] = {
+    "demo": CommandAt(
+        "acreage.cli.demo:demo",
+        "Run the whole chain on a small simulated scene: sample, train, map, compare with the truth.",
+    ),
     "map": CommandAt("acreage.cli.map:map_command", "Map the crop types of one area."),
     "sample": CommandAt(
         "acreage.cli.sample:sample_command", "Sample dekad time series at labelled parcels and points."

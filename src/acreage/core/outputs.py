@@ -49,6 +49,29 @@ def whole_folder(out: Path, *, overwrite: bool, ours: Collection[str]) -> Iterat
         shutil.rmtree(work, ignore_errors=True)
 
 
+@contextmanager
+def whole_file(out: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `out`; what was written there gets the name `out` when the block ends well.
+
+    An earlier file of that name is replaced; a command that must not do so checks before it starts.
+
+    Raises:
+        WriteFailed: the file system refused (no space, no permission).
+    """
+    part = _beside(out, "partial").with_suffix(out.suffix)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(out)
+    except OSError as error:
+        raise WriteFailed(
+            f"{out} could not be written: {error.strerror or error}.",
+            hint="Nothing was left under that name. Check space and permissions.",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _check_target(out: Path, overwrite: bool, ours: Collection[str]) -> None:
     if not out.exists():
         return

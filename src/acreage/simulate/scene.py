@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from acreage.core.errors import InvalidInput
 from acreage.core.grid import Box, Grid, transformer
 from acreage.core.outputs import whole_folder
+from acreage.core.temporal import Season
 from acreage.simulate.catalog import AssetFacts, ItemFacts, write_catalog
 from acreage.simulate.landscape import Landscape, make_landscape
 from acreage.simulate.observe import S2_20M, observe_optical, observe_radar
@@ -48,12 +50,14 @@ class SceneFiles:
         folder: holds all the rest.
         bbox: (west, south, east, north) in degrees; every point of it lies in the scene.
         s2_dates, s1_dates: number of observation dates.
+        seed: that it was simulated with.
     """
 
     folder: Path
     bbox: tuple[float, float, float, float]
     s2_dates: int
     s1_dates: int
+    seed: int
 
     @property
     def catalog(self) -> Path:
@@ -111,7 +115,30 @@ def simulate_scene(
         text = json.dumps({"simulated": True, **_settings_dict(settings)}, indent=1)
         (work / "scene.json").write_text(text + "\n", encoding="utf-8")
         draw_landscape(work / "landscape.png", settings, phenology, land)
-    return SceneFiles(out, _inner_bbox(land.box), len(s2), len(s1))
+    return _files(out, settings)
+
+
+def open_scene(folder: Path) -> SceneFiles:
+    """A scene that was simulated earlier.
+
+    Raises:
+        InvalidInput: the folder holds none.
+    """
+    try:
+        data = json.loads((folder / "scene.json").read_text("utf-8"))
+        known = {f.name for f in fields(SceneSettings)} - {"season"}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        return _files(folder, SceneSettings(season=Season.parse(data["season"]), **values))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidInput(
+            f"{folder} holds no simulated scene: {error}.", hint="Simulate one with `acreage simulate`."
+        ) from error
+
+
+def _files(folder: Path, settings: SceneSettings) -> SceneFiles:
+    s2 = settings.dates(settings.s2_interval_days, 1)
+    s1 = settings.dates(settings.s1_interval_days, 0)
+    return SceneFiles(folder, _inner_bbox(settings.box), len(s2), len(s1), settings.seed)
 
 
 def _jobs(
