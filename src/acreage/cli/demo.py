@@ -165,7 +165,8 @@ class _Demo:
         test = self._parcels(scene, "test")
         found = agreement(folder / "classes.tif", test, legend)
         self.console.print(
-            f"On {len(found.scored)} parcels that were not trained on: {found.parcels_right} right by majority; "
+            f"On {len(found.scored)} parcels that were not trained on: {found.parcels_right} right "
+            "by majority; "
             f"pixels: accuracy {found.pixels.accuracy:.3f}, macro-F1 {found.pixels.macro_f1:.3f}."
         )
         self.console.print(score_table(found.pixels), markup=False, highlight=False)

@@ -23,7 +23,8 @@ class Masked:
     """Values plus validity.
 
     Attributes:
-        values: any numeric, boolean, string or datetime64 array. What stands under an invalid place means nothing.
+        values: any numeric, boolean, string or datetime64 array. What stands under an invalid place means
+            nothing.
         valid: boolean array of the same shape, or None where all values are valid.
         is_array: True where axis 0 is an openEO array's axis; False where each element is an openEO scalar.
         labels: the labels of axis 0 (band names, datetime64 dates, numbers), where the array is labelled.
@@ -40,6 +41,7 @@ class Masked:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
         return self.values.dtype
 
     @property
@@ -64,7 +66,9 @@ def null_like(dtype: np.dtype[Any]) -> Any:
 
 
 def normalise(values: Array, valid: BoolArray | None) -> tuple[Array, BoolArray | None]:
-    """The same with `null_like` under every invalid place, and validity None where all is valid (copies if it must)."""
+    """The same with `null_like` under every invalid place, and validity None where all is valid (copies if it
+    must).
+    """
     if valid is None:
         return values, None
     if valid.all():

@@ -1,6 +1,7 @@
 """Data cubes: labelled dimensions, values plus validity.
 
-`CubeMeta` is what is known of a cube before a pixel is read; `Cube` is a piece of it in memory. The order of the
+`CubeMeta` is what is known of a cube before a pixel is read; `Cube` is a piece of it in memory. The order of
+the
 dimensions of a raster cube is (t, bands, ..., y, x): x and y, where present, come last.
 """
 
@@ -29,7 +30,8 @@ class Dimension:
     Attributes:
         name: as graphs call it (`x`, `y`, `t`, `bands`, ...).
         type: openEO's dimension type, with x and y told apart.
-        labels: in order. Empty for x and y, whose labels come from the box. Temporal labels are datetime64[ms]
+        labels: in order. Empty for x and y, whose labels come from the box. Temporal labels are
+            datetime64[ms]
             (UTC) or strings (period labels such as `2019-03`), bands strings, geometries their ids.
         extent: temporal only: the half-open interval that was filtered, [start, end), datetime64[ms].
         period: temporal only: the calendar period (`core.temporal.PERIODS`) that string labels name, if any.
@@ -96,14 +98,17 @@ class CubeMeta:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the dimensions, in order."""
         return tuple(d.name for d in self.dims)
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Lengths of the dimensions, in order."""
         return tuple(self._length(d) for d in self.dims)
 
     @property
     def size(self) -> int:
+        """Number of values."""
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
@@ -119,6 +124,7 @@ class CubeMeta:
 
     @property
     def is_raster(self) -> bool:
+        """True where it has x or y."""
         return self.box is not None
 
     def _length(self, dim: Dimension) -> int:
@@ -160,7 +166,8 @@ class CubeMeta:
     def without_dim(self, name: str) -> CubeMeta:
         """The same with one dimension dropped.
 
-        Without x the box is one column wide (without y one row high), so that windows of what is left are not cut
+        Without x the box is one column wide (without y one row high), so that windows of what is left are not
+        cut
         along it; without both there is no box.
         """
         dropped = self.dim(name)
@@ -218,7 +225,8 @@ class Cube:
     def __post_init__(self) -> None:
         if self.values.shape != self.meta.shape:
             raise ValueError(
-                f"values of shape {self.values.shape} for a cube {dict(zip(self.meta.names, self.meta.shape, strict=True))}"
+                f"values of shape {self.values.shape} for a cube of "
+                f"{dict(zip(self.meta.names, self.meta.shape, strict=True))}"
             )
         if self.values.dtype != self.meta.dtype:
             raise ValueError(f"values of dtype {self.values.dtype} for a cube of {self.meta.dtype}")
@@ -235,10 +243,12 @@ class Cube:
 
     @property
     def dims(self) -> tuple[Dimension, ...]:
+        """Its dimensions, in array order."""
         return self.meta.dims
 
     @property
     def nbytes(self) -> int:
+        """Bytes of values and validity."""
         return int(self.values.nbytes + (0 if self.valid is None else self.valid.nbytes))
 
     def validity(self) -> BoolArray:

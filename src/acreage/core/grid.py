@@ -1,9 +1,11 @@
 """Pixel grids and integer boxes on them.
 
-A `Grid` is an infinite lattice of square-or-rectangular pixels in a CRS; a `Box` is a rectangle of whole pixels
+A `Grid` is an infinite lattice of square-or-rectangular pixels in a CRS; a `Box` is a rectangle of whole
+pixels
 on it. All window arithmetic is on integers, so that no result depends on how an area was cut into windows.
 
-Conventions: columns grow eastward, rows grow southward; a box is half-open, `[x0, x1) x [y0, y1)`; coordinates
+Conventions: columns grow eastward, rows grow southward; a box is half-open, `[x0, x1) x [y0, y1)`;
+    coordinates
 are in the CRS's own unit (metres or degrees), longitude before latitude.
 """
 
@@ -63,7 +65,8 @@ class Grid:
         crs: name as given by `crs_name`.
         res_x, res_y: pixel size, both positive, in CRS units.
         off_x: x of the left edge of column 0, in `[0, res_x)`.
-        off_y: y of the top edge of row 0, in `[0, res_y)`. Row `j` covers `(off_y - (j + 1) res_y, off_y - j res_y]`.
+        off_y: y of the top edge of row 0, in `[0, res_y)`. Row `j` covers `(off_y - (j + 1) res_y, off_y - j
+            res_y]`.
     """
 
     crs: str
@@ -116,13 +119,15 @@ class Grid:
         )
 
     def box_of_transform(self, affine: Affine, width: int, height: int) -> Box:
-        """The box that a raster of `width` x `height` pixels with this transform covers on its own lattice."""
+        """The box that a raster of `width` x `height` pixels with this transform covers on its lattice."""
         x0 = round((affine.c - self.off_x) / self.res_x)
         y0 = round((self.off_y - affine.f) / self.res_y)
         return Box(self, x0, y0, x0 + width, y0 + height)
 
     def box_covering(self, west: float, south: float, east: float, north: float) -> Box:
-        """The smallest box of whole pixels that covers bounds given in this grid's CRS; edges on the lattice stay."""
+        """The smallest box of whole pixels that covers bounds given in this grid's CRS; edges on the lattice
+        stay.
+        """
         x0 = math.floor((west - self.off_x) / self.res_x + _SNAP)
         x1 = math.ceil((east - self.off_x) / self.res_x - _SNAP)
         y0 = math.floor((self.off_y - north) / self.res_y + _SNAP)
@@ -161,10 +166,12 @@ class Box:
 
     @property
     def width(self) -> int:
+        """Number of columns."""
         return self.x1 - self.x0
 
     @property
     def height(self) -> int:
+        """Number of rows."""
         return self.y1 - self.y0
 
     @property
@@ -179,6 +186,7 @@ class Box:
 
     @property
     def is_empty(self) -> bool:
+        """True where it holds no pixel."""
         return self.size == 0
 
     @property
@@ -212,7 +220,7 @@ class Box:
         return self.grid.off_y - (np.arange(self.y0, self.y1, dtype=np.float64) + 0.5) * self.grid.res_y
 
     def intersect(self, other: Box) -> Box:
-        """The common pixels (both boxes on one grid); an empty box at this one's corner where there are none."""
+        """The common pixels (both boxes on one grid); empty at this one's corner where there are none."""
         self._same_grid(other)
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
         x1, y1 = min(self.x1, other.x1), min(self.y1, other.y1)
@@ -242,7 +250,7 @@ class Box:
         )
 
     def expand(self, columns: int, rows: int) -> Box:
-        """Grown by so many columns on the left and right, and rows above and below. An empty box stays empty."""
+        """Grown by columns on the left and right, rows above and below. An empty box stays empty."""
         if self.is_empty:
             return self
         return Box(self.grid, self.x0 - columns, self.y0 - rows, self.x1 + columns, self.y1 + rows)
@@ -276,7 +284,8 @@ class Box:
     def project(self, target: Grid, margin: int = 0) -> Box:
         """The smallest box on another grid that covers this one, plus a margin in target pixels.
 
-        The outline is transformed densified (21 points an edge) and so is exact to far less than a pixel for windows of
+        The outline is transformed densified (21 points an edge) and so is exact to far less than a pixel for
+        windows of
         a tile's size; use a margin of one pixel or more where every source of a kernel must be inside.
         """
         if self.is_empty:
@@ -292,6 +301,6 @@ class Box:
 
 
 def utm_crs(longitude: float, latitude: float) -> str:
-    """The WGS 84 / UTM zone of a point, as `EPSG:326zz` or `EPSG:327zz` (no Norway and Svalbard exceptions)."""
+    """The WGS 84 / UTM zone of a point, as `EPSG:326zz` or `EPSG:327zz` (no exceptions for Norway)."""
     zone = min(max(int((longitude + 180.0) // 6.0) + 1, 1), 60)
     return f"EPSG:{(32600 if latitude >= 0 else 32700) + zone}"

@@ -51,7 +51,7 @@ def whole_folder(out: Path, *, overwrite: bool, ours: Collection[str]) -> Iterat
 
 @contextmanager
 def whole_file(out: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `out`; what was written there gets the name `out` when the block ends well.
+    """Yield a temporary path beside `out`; what is there gets the name `out` when the block ends well.
 
     An earlier file of that name is replaced; a command that must not do so checks before it starts.
 

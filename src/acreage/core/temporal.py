@@ -107,7 +107,7 @@ class Season:
 
 
 def period_start(period: str, moment: datetime) -> datetime:
-    """First moment of the calendar period that holds a moment (openEO's `aggregate_temporal_period` periods)."""
+    """First moment of the calendar period that holds a moment (periods of `aggregate_temporal_period`)."""
     day = datetime(moment.year, moment.month, moment.day)
     match period:
         case "hour":
@@ -166,7 +166,9 @@ def _add_months(start: datetime, months: int) -> datetime:
 
 
 def period_label(period: str, start: datetime) -> str:
-    """openEO's label of the period that starts at `start`, e.g. `2019-07` for a month or `2019-07` for its seventh dekad (1 to 10 March)."""
+    """openEO's label of the period that starts at `start`, `2019-07` for July 2019 as well as
+    for the seventh dekad of 2019 (1 to 10 March).
+    """
     year = f"{start.year:04d}"
     match period:
         case "hour":
