@@ -24,10 +24,10 @@ _log = logging.getLogger(__name__)
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile to machine code, kept on disk where a folder can be written, else made once a process."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError as error:
         _log.debug("kernel %s is not kept on disk: %s", function.__name__, error)
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 def flat(data: Masked) -> tuple[Array, BoolArray, bool]:
@@ -144,11 +144,19 @@ def sums(values, valid, masked, total, count):  # type: ignore[no-untyped-def]
     n, pixels = values.shape
     for start in range(0, pixels, BLOCK):
         stop = min(start + BLOCK, pixels)
+        sums_here = total[start:stop]
+        counts_here = count[start:stop]
         for k in range(n):
-            for j in range(start, stop):
-                if not masked or valid[k, j]:
-                    total[j] += values[k, j]
-                    count[j] += 1
+            row = values[k, start:stop]
+            if masked:
+                use = valid[k, start:stop]
+                for j in range(stop - start):
+                    sums_here[j] += row[j] if use[j] else row.dtype.type(0)
+                    counts_here[j] += use[j]
+            else:
+                for j in range(stop - start):
+                    sums_here[j] += row[j]
+                    counts_here[j] += 1
 
 
 @compiled
@@ -157,11 +165,15 @@ def products(values, valid, masked, total, count):  # type: ignore[no-untyped-de
     n, pixels = values.shape
     for start in range(0, pixels, BLOCK):
         stop = min(start + BLOCK, pixels)
+        total_here = total[start:stop]
+        counts_here = count[start:stop]
         for k in range(n):
-            for j in range(start, stop):
-                if not masked or valid[k, j]:
-                    total[j] *= values[k, j]
-                    count[j] += 1
+            row = values[k, start:stop]
+            use = valid[k, start:stop] if masked else valid[0]
+            for j in range(stop - start):
+                known = use[j] if masked else True
+                total_here[j] *= np.float64(row[j]) if known else 1.0
+                counts_here[j] += known
 
 
 @compiled
@@ -170,78 +182,106 @@ def squared_deviations(values, valid, masked, mean, total):  # type: ignore[no-u
     n, pixels = values.shape
     for start in range(0, pixels, BLOCK):
         stop = min(start + BLOCK, pixels)
+        mean_here = mean[start:stop]
+        total_here = total[start:stop]
         for k in range(n):
-            for j in range(start, stop):
-                if not masked or valid[k, j]:
-                    deviation = values[k, j] - mean[j]
-                    total[j] += deviation * deviation
+            row = values[k, start:stop]
+            use = valid[k, start:stop] if masked else valid[0]
+            for j in range(stop - start):
+                deviation = row[j] - mean_here[j]
+                known = use[j] if masked else True
+                total_here[j] += deviation * deviation if known else 0.0
 
 
 @compiled
-def extremes(values, valid, masked, low, high, count):  # type: ignore[no-untyped-def]
-    """Smallest and largest valid value over axis 0 (p each), and their number, added to `count` (p)."""
+def extremes(values, valid, masked, bottom, top, low, high, count):  # type: ignore[no-untyped-def]
+    """Smallest and largest valid value over axis 0 (p each), and their number, added to `count` (p).
+
+    `bottom` and `top` are the smallest and largest value of the dtype.
+    """
     n, pixels = values.shape
+    undefined = np.empty(BLOCK, np.bool_)
     for start in range(0, pixels, BLOCK):
         stop = min(start + BLOCK, pixels)
+        low_here = low[start:stop]
+        high_here = high[start:stop]
+        counts_here = count[start:stop]
+        for j in range(stop - start):
+            low_here[j] = top
+            high_here[j] = bottom
+            undefined[j] = False
         for k in range(n):
-            for j in range(start, stop):
-                if masked and not valid[k, j]:
-                    continue
-                value = values[k, j]
-                if count[j] == 0:
-                    low[j] = value
-                    high[j] = value
-                else:
-                    # NaN is unequal to itself, and nothing is below or above it once it is there.
-                    if value < low[j] or value != value:
-                        low[j] = value
-                    if value > high[j] or value != value:
-                        high[j] = value
-                count[j] += 1
+            row = values[k, start:stop]
+            use = valid[k, start:stop] if masked else valid[0]
+            for j in range(stop - start):
+                value = row[j]
+                known = use[j] if masked else True
+                # Only NaN is unequal to itself; no comparison with it is true.
+                undefined[j] |= known & (value != value)
+                low_here[j] = value if known & (value < low_here[j]) else low_here[j]
+                high_here[j] = value if known & (value > high_here[j]) else high_here[j]
+                counts_here[j] += known
+        for j in range(stop - start):
+            if undefined[j]:
+                low_here[j] = np.nan
+                high_here[j] = np.nan
 
 
 @compiled
-def _between(x, x0, x1, y0, y1):  # type: ignore[no-untyped-def]
-    # The second and third form, as in numpy.interp, give a number beside infinities where there is one.
-    slope = (y1 - y0) / (x1 - x0)
-    y = slope * (x - x0) + y0
-    if y != y:
-        y = slope * (x - x1) + y1
-        if y != y and y0 == y1:
-            y = y0
-    return y
+def _fill_row(x, before, place, after, end, out, out_valid):  # type: ignore[no-untyped-def]
+    for j in range(out.shape[0]):
+        x0 = place[j]
+        y0 = before[j]
+        known = x0 == x
+        x1 = x if known else end[j]
+        y1 = y0 if known else after[j]
+        slope = (y1 - y0) / (x1 - x0)
+        # The second and third form, as in numpy.interp, give a number beside infinities if there is one.
+        y = slope * (x - x0) + y0
+        from_end = slope * (x - x1) + y1
+        level = y0 if y0 == y1 else np.nan
+        y = y if y == y else from_end
+        y = y if y == y else level
+        out[j] = y0 if known else y
+        out_valid[j] = out_valid[j] | ((x0 == x0) & (x1 == x1))
+        after[j] = y1
+        end[j] = x1
 
 
 @compiled
 def fill_gaps(values, valid, masked, positions, out, out_valid):  # type: ignore[no-untyped-def]
     """Interpolate nulls and NaN between numbers of a pixel linearly; ends stay as they are.
 
+    A pass forwards notes the number before each element; one backwards knows the next and fills the gaps.
+    NaN for a number or place that there is not makes whatever is computed with it NaN.
+
     Args:
         values: (n, p), any number dtype; `valid`, `masked` as everywhere.
-        positions: (n), float64, the places of the elements, in ascending or descending order.
+        positions: (n), float64, the places of the elements, in ascending or descending order, each once.
         out: (n, p), float32 or float64; the computation is in float64.
         out_valid: (n, p), boolean.
     """
     n, pixels = values.shape
-    last = np.empty(BLOCK, np.int64)
+    before = np.full((n + 1, BLOCK), np.nan)
+    place = np.full((n + 1, BLOCK), np.nan)
+    after = np.empty(BLOCK)
+    end = np.empty(BLOCK)
     for start in range(0, pixels, BLOCK):
         stop = min(start + BLOCK, pixels)
-        last[:] = -1
         for k in range(n):
-            for j in range(start, stop):
-                value = values[k, j]
-                known = valid[k, j] if masked else True
-                out[k, j] = value if known else np.nan
-                out_valid[k, j] = known
-                if not known or value != value:
-                    continue
-                before = last[j - start]
-                last[j - start] = k
-                if before < 0 or before == k - 1:
-                    continue
-                y0 = np.float64(values[before, j])
-                for gap in range(before + 1, k):
-                    out[gap, j] = _between(
-                        positions[gap], positions[before], positions[k], y0, np.float64(value)
-                    )
-                    out_valid[gap, j] = True
+            row = values[k, start:stop]
+            use = valid[k, start:stop] if masked else valid[0]
+            for j in range(stop - start):
+                value = np.float64(row[j])
+                known = (use[j] if masked else True) & (value == value)
+                before[k + 1, j] = value if known else before[k, j]
+                place[k + 1, j] = positions[k] if known else place[k, j]
+        after[:] = np.nan
+        end[:] = np.nan
+        for k in range(n - 1, -1, -1):
+            known_valid = out_valid[k, start:stop]
+            if masked:
+                known_valid[:] = valid[k, start:stop]
+            else:
+                known_valid[:] = True
+            _fill_row(positions[k], before[k + 1], place[k + 1], after, end, out[k, start:stop], known_valid)

@@ -183,8 +183,11 @@ def _numeric(data: Masked) -> Masked:
     return Masked(data.values.view(np.uint8), data.valid, True) if data.dtype == bool else data
 
 
-def _top(dtype: DType) -> Any:
-    return dtype.type(np.inf) if dtype.kind == "f" else np.iinfo(dtype).max
+def _top(dtype: DType, sign: int = 1) -> Any:
+    """Largest value of a dtype (smallest for sign -1), as a scalar of it."""
+    if dtype.kind == "f":
+        return dtype.type(sign * np.inf)
+    return dtype.type(np.iinfo(dtype).max if sign > 0 else np.iinfo(dtype).min)
 
 
 def _scalar(data: Masked, values: Array, valid: BoolArray, *, always: bool) -> Masked:
@@ -222,11 +225,13 @@ def _spread(data: Masked, ignore_nodata: bool, transform: Callable[..., Array]) 
 
 
 def _extremes(data: Masked, ignore_nodata: bool) -> tuple[Masked, Masked]:
-    values, valid, masked = kernels.flat(data)
+    values, valid, masked = kernels.flat(_numeric(data))
     pixels = values.shape[1]
-    low, high = np.zeros(pixels, data.dtype), np.zeros(pixels, data.dtype)
+    low, high = np.zeros(pixels, values.dtype), np.zeros(pixels, values.dtype)
     count = np.zeros(pixels, np.int32)
-    kernels.extremes(values, valid, masked, low, high, count)
+    bottom, top = _top(values.dtype, -1), _top(values.dtype)
+    kernels.extremes(values, valid, masked, bottom, top, low, high, count)
+    low, high = low.astype(data.dtype, copy=False), high.astype(data.dtype, copy=False)
     return _answer(data, low, count, ignore_nodata), _answer(data, high, count, ignore_nodata)
 
 
