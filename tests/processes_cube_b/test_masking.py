@@ -131,7 +131,7 @@ def test_masks_that_do_not_fit_are_refused_with_the_reason() -> None:
 
 
 def star(seed: int, reach: float, at: tuple[float, float]) -> Polygon:
-    """A crooked polygon with a hole around a place, vertices anywhere or exactly on centres and edges of pixels."""
+    """A crooked polygon with a hole; vertices anywhere, or exactly on centres and edges of pixels."""
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.random(12)) * 2 * math.pi
     radius = reach * (0.4 + 0.6 * rng.random(12))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,8 @@ class Chunking:
 class AnchoredBlocks:
     """The whole blocks that a window touches, with their overlap.
 
-    On the near side the overlap is rounded up to whole blocks: then blocks can be counted from the first pixel of whatever
-    was read, be it the cube's first or not.
+    On the near side the overlap is rounded up to whole blocks: then blocks can be counted from the first
+        pixel of whatever was read, be it the cube's first or not.
     """
 
     columns: int | None
@@ -192,12 +193,7 @@ def _by_duration(dim: Dimension, length: Any, margin: Any) -> tuple[Range, ...]:
     moments = np.array(instants(dim), "datetime64[ms]")
     if moments.size == 0:
         return ()
-    if (
-        length is not None
-        and not isinstance(length, str)
-        or margin is not None
-        and not isinstance(margin, str)
-    ):
+    if not all(v is None or isinstance(v, str) for v in (length, margin)):
         raise ProcessParameterInvalid(f"Give both size and overlap along {dim.name!r} as durations.")
     start = dim.extent[0] if dim.extent is not None else moments[0]
     edges = [start]
@@ -208,7 +204,7 @@ def _by_duration(dim: Dimension, length: Any, margin: Any) -> tuple[Range, ...]:
         edges.append(moments[-1] + np.timedelta64(1, "ms"))
     around = _duration(margin) if margin is not None else (0, 0)
     cuts = []
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         low, high = _later(a, around, -1), _later(b, around, 1)
         at = [int(np.searchsorted(moments, m)) for m in (a, b, low, high)]
         if at[0] < at[1]:

@@ -97,7 +97,7 @@ def exceeds_after_columns(
 
 @njit(nogil=True, cache=True)
 def erode(marked: NDArray[np.bool_], half: int, out: NDArray[np.bool_]) -> None:
-    """Keeps a mark where all pixels of the square of side `2 half + 1` are marked; outside counts as marked."""
+    """Keeps a mark where all pixels of the square of side 2 half + 1 are marked; outside counts as marked."""
     height, width = marked.shape
     line = np.empty((height, width), np.bool_)
     for r in range(height):

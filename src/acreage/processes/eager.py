@@ -1,4 +1,4 @@
-"""Callbacks whose nodes are cube processes, evaluated at once on a small cube (apply_neighborhood's blocks)."""
+"""Callbacks whose nodes are cube processes, evaluated on a small cube (apply_neighborhood's blocks)."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ def describe_callback(callback: Callback, scope: Mapping[str, Any]) -> CubeMeta:
     Raises:
         ProcessGraphError: an engine process inside, no cube as a result, or what a process itself refuses.
     """
-    return _cube(_evaluate(callback, scope, _describe_node), CubeMeta, callback)
+    result = _evaluate(callback, scope, _describe_node)
+    if not isinstance(result, CubeMeta):
+        raise _no_cube(callback)
+    return result
 
 
 def run_callback(callback: Callback, scope: Mapping[str, Any]) -> Cube:
     """The cube that a callback makes of these cubes (errors as `describe_callback`)."""
-    return _cube(_evaluate(callback, scope, _run_node), Cube, callback)
-
-
-def _cube(result: Any, kind: type[Any], callback: Callback) -> Any:
-    if not isinstance(result, kind):
-        raise ProcessParameterInvalid(
-            f"The callback ({', '.join(callback.process_ids)}) gives no data cube, but must give one.",
-            hint="Use processes on data cubes, or apply, apply_dimension and reduce_dimension for values and arrays.",
-        )
+    result = _evaluate(callback, scope, _run_node)
+    if not isinstance(result, Cube):
+        raise _no_cube(callback)
     return result
+
+
+def _no_cube(callback: Callback) -> ProcessParameterInvalid:
+    return ProcessParameterInvalid(
+        f"The callback ({', '.join(callback.process_ids)}) gives no data cube, but must give one.",
+        hint="Use processes on data cubes; apply and reduce_dimension, for example, reach values.",
+    )
 
 
 def _evaluate(callback: Callback, scope: Mapping[str, Any], call: Any) -> Any:
@@ -86,7 +90,8 @@ def _resolve(value: Any, results: list[Any], scope: Mapping[str, Any]) -> Any:
     if isinstance(value, ParameterRef):
         if value.name not in scope:
             raise ProcessParameterMissing(
-                f"The callback uses a parameter {value.name!r} that is not defined here; defined are {', '.join(sorted(scope))}."
+                f"The callback uses a parameter {value.name!r} that is not defined here; defined are "
+                f"{', '.join(sorted(scope))}."
             )
         return scope[value.name]
     if isinstance(value, Mapping):

@@ -30,12 +30,13 @@ _LONGEST_DEGREES, _LONGEST_METRES = 0.01, 1000.0
 def parse_geometries(geojson: Any) -> tuple[Geometries, Dimension]:
     """The geometries of a GeoJSON object, and the geometry dimension that they make.
 
-    One geometry a Feature; a bare geometry is one. Labels are the Features' ids where all have one of their own, else
-    their positions, as text. Longitude and latitude unless the object has the `crs` member of GeoJSON 2008. Empty
-    geometries and `null` ones are kept as empty. Z coordinates are dropped.
+    One geometry a Feature; a bare geometry is one. Labels are the Features' ids where all have one of their
+    own, else their positions, as text. Longitude and latitude unless the object has the `crs` member of
+    GeoJSON 2008. Empty geometries and `null` ones are kept as empty. Z coordinates are dropped.
 
     Raises:
-        GeometryInvalid: not GeoJSON, a GeometryCollection, an empty collection, no numbers, or a geometry that
+        GeometryInvalid: not GeoJSON, a GeometryCollection, an empty collection, no numbers, or a geometry
+            that
             crosses itself.
     """
     crs = _crs_of(geojson)
@@ -98,7 +99,7 @@ def _shape(geometry: Any, position: int) -> BaseGeometry:
     if not isinstance(geometry.get("coordinates"), list | tuple):
         raise GeometryInvalid(f"{where} has no coordinates.")
     try:
-        found: BaseGeometry = shapely.force_2d(shape(geometry))
+        found: BaseGeometry = shapely.force_2d(shape(dict(geometry)))
     except (ValueError, TypeError, IndexError, GEOSException) as error:
         raise GeometryInvalid(f"{where} has coordinates that make no {geometry['type']}: {error}") from error
     if not np.isfinite(shapely.get_coordinates(found)).all():
@@ -120,7 +121,8 @@ def _crs_of(geojson: Any) -> str:
     if not isinstance(name, str):
         raise GeometryInvalid(
             "The `crs` member of the GeoJSON object names no CRS.",
-            hint='Write it as {"type": "name", "properties": {"name": "EPSG:3035"}}, or leave it out for longitude and latitude.',
+            hint='Write it as {"type": "name", "properties": {"name": "EPSG:3035"}}, or leave it out for '
+            "longitude and latitude.",
         )
     if name.upper().endswith("CRS84"):
         return WGS84
@@ -137,7 +139,8 @@ def _check_degrees(shapes: Sequence[BaseGeometry]) -> None:
         west, south, east, north = found.bounds
         if west < -360 or east > 360 or south < -90 or north > 90:
             raise GeometryInvalid(
-                f"Geometry {i} of the GeoJSON object reaches from {west:g}, {south:g} to {east:g}, {north:g}, which are no longitudes and latitudes.",
+                f"Geometry {i} of the GeoJSON object reaches from {west:g}, {south:g} to {east:g}, "
+                f"{north:g}, which are no longitudes and latitudes.",
                 hint="Give degrees, longitude first, or name the CRS in a `crs` member.",
             )
 

@@ -1,14 +1,16 @@
 """Which pixels belong to a geometry, by openEO's rules, the same for every window.
 
-A pixel belongs to a polygon if its centre lies in it or on its edge; to a point if the point lies in the pixel; to a line
-if the line touches the pixel. GDAL's rasteriser decides where the answer is plain; the pixels that an outline runs through
-are decided by exact predicates on absolute coordinates, since a rasteriser's rounding depends on the window's origin.
+A pixel belongs to a polygon if its centre lies in it or on its edge; to a point if the point lies in the
+pixel; to a line if the line touches the pixel. GDAL's rasteriser decides where the answer is plain; the
+pixels that an outline runs through are decided by exact predicates on absolute coordinates, since a
+rasteriser's rounding depends on the window's origin.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import shapely
@@ -19,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from acreage.core.arrays import BoolArray
 from acreage.core.grid import Box, Grid
 
+Float = NDArray[np.floating[Any]]
 _DIRECT = 4096  # pixels up to which every one is tested exactly
 
 
@@ -119,15 +122,13 @@ def _burn(geometry: BaseGeometry, box: Box, *, all_touched: bool) -> BoolArray:
     return np.asarray(burnt, dtype=bool)
 
 
-def _centres(
-    grid: Grid, columns: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _centres(grid: Grid, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Float, Float]:
     return grid.off_x + (columns + 0.5) * grid.res_x, grid.off_y - (rows + 0.5) * grid.res_y
 
 
 def _edges(
     grid: Grid, columns: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Float, Float, Float, Float]:
     west, east = grid.off_x + columns * grid.res_x, grid.off_x + (columns + 1) * grid.res_x
     south, north = grid.off_y - (rows + 1) * grid.res_y, grid.off_y - rows * grid.res_y
     return west, east, south, north

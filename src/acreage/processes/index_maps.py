@@ -1,7 +1,7 @@
 """Where the pixels of one grid lie on another: the geometry of every resampling.
 
-All positions are absolute source pixel indices (pixel `i` covers `[i, i + 1)`), each computed from its own target
-pixel alone, so that nothing depends on how an area was cut into windows.
+All positions are absolute source pixel indices (pixel `i` covers `[i, i + 1)`), each computed from its own
+target pixel alone, so that nothing depends on how an area was cut into windows.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class IndexMap:
     def spans(self) -> tuple[Float, Float]:
         """Width and height of every target pixel in source pixels, shape `target.shape`.
 
-        The local derivative of the projection at the centre of the pixel's block of 64 x 64, `hypot` over both
-        target axes, so that a rotation alone changes nothing.
+        The local derivative of the projection at the centre of the pixel's block of 64 x 64, `hypot` over
+        both target axes, so that a rotation alone changes nothing.
         """
         return _spread(self.source, self.target)
 
@@ -176,10 +176,10 @@ def _ratio(target: float, source: float) -> float:
 def block_spans(
     source: Grid, target: Grid, first_column: int, first_row: int, last_column: int, last_row: int
 ) -> tuple[Float, Float]:
-    """Size of a target pixel in source pixels (width, height) at the centres of blocks of 64 x 64 target pixels.
+    """Size of a target pixel in source pixels (width, height) at the centres of blocks of 64 x 64 of them.
 
-    Block `b` covers target pixels `[64 b, 64 b + 64)`; both ends are included. Infinite or NaN where the projection
-    has no value.
+    Block `b` covers target pixels `[64 b, 64 b + 64)`; both ends are included. Infinite or NaN where the
+    projection has no value.
     """
     columns = (np.arange(first_column, last_column + 1) + 0.5) * SCALE_BLOCK
     rows = (np.arange(first_row, last_row + 1) + 0.5) * SCALE_BLOCK
@@ -195,7 +195,7 @@ def block_spans(
 
 
 def largest_span(source: Grid, target: Grid | Box) -> float:
-    """The longest side of a target pixel in source pixels, over a box or, for a grid, wherever its CRS is used."""
+    """The longest side of a target pixel in source pixels, over a box, or wherever a grid's CRS is used."""
     grid = target.grid if isinstance(target, Box) else target
     if source.crs == grid.crs:
         return max(grid.res_x / source.res_x, grid.res_y / source.res_y)

@@ -83,7 +83,8 @@ def _check_dimension(data: CubeMeta, dim: Dimension) -> None:
         return
     if dim.name not in data.names or data.dim(dim.name).type != dim.type:
         raise DimensionMismatch(
-            f"The mask has a dimension {dim.name!r} of type {dim.type} that the data cube does not have; it has {', '.join(data.names)}.",
+            f"The mask has a dimension {dim.name!r} of type {dim.type} that the data cube does not have; it "
+            f"has {', '.join(data.names)}.",
             hint="Drop or reduce that dimension of the mask.",
         )
     have = set(dim.labels)
@@ -104,10 +105,11 @@ def _some(labels: list[Any]) -> str:
 
 @cube_process("mask", describe=_describe_mask)
 def mask(*, data: Cube, mask: Cube, replacement: Any, out: CubeMeta) -> Cube:
-    """Values replaced wherever the mask is true or not zero; a null in the mask replaces nothing, nulls stay null.
+    """Values replaced wherever the mask is true or not zero; its nulls replace nothing, nulls stay null.
 
-    Labels are matched by name, not by position. A mask that lacks t or bands, or that has one band of any name (such as the
-    result of to_scl_dilation_mask), counts for every label. Grids must be the same: nothing is resampled silently.
+    Labels are matched by name, not by position. A mask that lacks t or bands, or that has one band of any
+    name (such as the result of to_scl_dilation_mask), counts for every label. Grids must be the same: nothing
+    is resampled silently.
     """
     assert out.box is not None
     data, mask = data.crop(out.box), mask.crop(out.box.on(mask.meta.grid))
@@ -151,7 +153,7 @@ def _describe_mask_polygon(*, data: CubeMeta, mask: Any, replacement: Any, insid
 
 @cube_process("mask_polygon", describe=_describe_mask_polygon)
 def mask_polygon(*, data: Cube, mask: Any, replacement: Any, inside: bool, out: CubeMeta) -> Cube:
-    """Values replaced where the pixel centre lies in no polygon (or in one, with `inside`); an edge belongs to it."""
+    """Values replaced where the pixel centre lies in no polygon, or in one with `inside`; edges belong."""
     assert out.box is not None
     hit = pixels_of_any(_polygons(mask, "mask_polygon", out.box.grid.crs), out.box)
     return replaced(data.crop(out.box), hit if inside else ~hit, replacement, out)
@@ -168,7 +170,8 @@ def _describe_filter(*, data: CubeMeta, geometries: Any) -> CubeMeta:
     kept = full.intersect(bounds)
     if kept.is_empty:
         raise ProcessParameterInvalid(
-            f"The geometries of filter_spatial lie outside of the data cube, which covers {_extent(full)} in {full.grid.crs}.",
+            f"The geometries of filter_spatial lie outside of the data cube, which covers {_extent(full)} "
+            f"in {full.grid.crs}.",
             hint="Check their coordinates (longitude first) and their CRS.",
         )
     return replace(data.with_box(kept), may_be_null=True)
@@ -178,7 +181,8 @@ def _describe_filter(*, data: CubeMeta, geometries: Any) -> CubeMeta:
 def filter_spatial(*, data: Cube, geometries: Any, out: CubeMeta) -> Cube:
     """The cube cut to the bounds of the geometries, null where no geometry has the pixel.
 
-    A polygon has the pixels whose centres lie in it, a point the pixel it lies in, a line all pixels it touches.
+    A polygon has the pixels whose centres lie in it, a point the pixel it lies in, a line all pixels it
+    touches.
     """
     assert out.box is not None
     shapes = in_crs(geometries_of(geometries, "filter_spatial")[0], out.box.grid.crs)

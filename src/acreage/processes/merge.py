@@ -45,7 +45,8 @@ def _describe(*, cube1: CubeMeta, cube2: CubeMeta, overlap_resolver: Any, contex
     sizes = [_extended_size(c, wide) for c in (cube1, cube2)]
     if overlap and overlap_resolver is None:
         raise OverlapResolverMissing(
-            f"The data cubes overlap in {_overlap_text(cube1, cube2)}, and merge_cubes has no overlap resolver.",
+            f"The data cubes overlap in {_overlap_text(cube1, cube2)}, and merge_cubes has no overlap "
+            "resolver.",
             hint="Give an `overlap_resolver` such as max, or rename or filter the labels that both have.",
         )
     parts = [c.dtype for c, size in zip((cube1, cube2), sizes, strict=True) if size > overlap]
@@ -68,8 +69,10 @@ def _wider(cube1: CubeMeta, cube2: CubeMeta) -> CubeMeta:
         raise CubesNotCompatible("A raster cube and a vector cube cannot be merged.")
     if not (names1 <= names2 or names2 <= names1):
         raise CubesNotCompatible(
-            f"The data cubes cannot be merged: one has the dimensions {', '.join(cube1.names)}, the other {', '.join(cube2.names)}.",
-            hint="Use add_dimension, drop_dimension or reduce_dimension, so that one cube has all dimensions of the other.",
+            f"The data cubes cannot be merged: one has the dimensions {', '.join(cube1.names)}, the other "
+            f"{', '.join(cube2.names)}.",
+            hint="Use add_dimension, drop_dimension or reduce_dimension, so that one cube has all "
+            "dimensions of the other.",
         )
     for name in names1 & names2:
         a, b = cube1.dim(name).type, cube2.dim(name).type
@@ -81,7 +84,7 @@ def _wider(cube1: CubeMeta, cube2: CubeMeta) -> CubeMeta:
 
 
 def _joined(dim: Dimension, cube1: CubeMeta, cube2: CubeMeta) -> Dimension:
-    """A dimension of the result: the labels of the first cube, then the second's new ones; temporal ones in order."""
+    """A dimension of the result: the first cube's labels, then the second's new ones; times in order."""
     if dim.type in _SPATIAL or dim.name not in cube1.names or dim.name not in cube2.names:
         return dim
     a, b = cube1.dim(dim.name), cube2.dim(dim.name)
@@ -92,7 +95,8 @@ def _joined(dim: Dimension, cube1: CubeMeta, cube2: CubeMeta) -> Dimension:
     periods = {d.period for d in (a, b) if d.labels}
     if len(kinds) > 1 or len(periods) > 1:
         raise CubesNotCompatible(
-            f"Dimension {dim.name!r} has labels of different kinds: {_sample(a.labels)} and {_sample(b.labels)}.",
+            f"Dimension {dim.name!r} has labels of different kinds: {_sample(a.labels)} and "
+            f"{_sample(b.labels)}.",
             hint="Aggregate both data cubes to the same period first.",
         )
     extent = None
@@ -296,8 +300,8 @@ def merge_cubes(
 ) -> Cube:
     """Both cubes in one: the union of their labels and areas, nulls where neither has a value.
 
-    Where both have labels, the resolver gives the value (nulls are handed to it as they are). A cube that lacks a
-    dimension is repeated for every label of it. Cubes on different grids are refused, not resampled.
+    Where both have labels, the resolver gives the value (nulls are handed to it as they are). A cube that
+    lacks a dimension is repeated for every label of it. Cubes on different grids are refused, not resampled.
     """
     values = np.full(out.shape, null_like(out.dtype), out.dtype)
     valid = np.zeros(out.shape, bool)

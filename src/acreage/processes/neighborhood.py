@@ -83,8 +83,9 @@ def apply_kernel(
 ) -> Cube:
     """Each pixel's neighbours times the kernel laid over them (not turned), summed, times the factor.
 
-    The sum is float64; the result is float32 for float32 and integers of up to 16 bits, else float64. Nulls, NaN and
-    infinities count as `replace_invalid`, so the result has no nulls. `border` says what lies outside of the cube.
+    The sum is float64; the result is float32 for float32 and integers of up to 16 bits, else float64. Nulls,
+    NaN and infinities count as `replace_invalid`, so the result has no nulls. `border` says what lies outside
+    of the cube.
     """
     weights = _kernel(kernel)
     assert out.box is not None
@@ -146,7 +147,8 @@ def _describe_neighborhood(
         return _describe_array(data, callback, along, chunks[along], context)
     if is_array_callback(callback):
         raise ProcessParameterInvalid(
-            f"The callback of apply_neighborhood ({', '.join(callback.process_ids)}) computes on arrays, but each neighbourhood is a data cube.",
+            f"The callback of apply_neighborhood ({', '.join(callback.process_ids)}) computes on arrays, "
+            "but each neighbourhood is a data cube.",
             hint="Use processes on data cubes, or make all sizes but one 1.",
         )
     block = _block_meta(data, {n: c.ranges(*_span(data, n))[0] for n, c in chunks.items()})
@@ -163,7 +165,8 @@ def _describe_array(
     found = callback_meta(callback, {"data": sample, "context": context})
     if found.length is None or (found.length != sample.length and not chunk.is_whole):
         raise DataCubePropertiesImmutable(
-            f"The callback of apply_neighborhood gives {'one value' if found.length is None else f'{found.length} values'} "
+            "The callback of apply_neighborhood gives "
+            f"{'one value' if found.length is None else f'{found.length} values'} "
             f"for {sample.length} values along {along!r}, but must keep the dimension.",
             hint="Use reduce_dimension to drop a dimension.",
         )
@@ -202,14 +205,16 @@ def _accepted(data: CubeMeta, block: CubeMeta, made: CubeMeta, chunks: Mapping[s
     """The result's metadata, if the callback kept what it must keep."""
     if made.names != block.names or made.box != block.box:
         raise DataCubePropertiesImmutable(
-            f"The callback of apply_neighborhood makes a cube ({', '.join(made.names)}) of one with ({', '.join(block.names)}), "
+            f"The callback of apply_neighborhood makes a cube ({', '.join(made.names)}) of one with "
+            f"({', '.join(block.names)}), "
             "or moves its pixels; dimensions and pixels must stay as they are."
         )
     dims: list[Dimension] = []
     for old, new, full in zip(block.dims, made.dims, data.dims, strict=True):
         if new.labels != old.labels and not chunks[full.name].is_whole:
             raise DataCubePropertiesImmutable(
-                f"The callback of apply_neighborhood changes the labels of {full.name!r}, along which it sees only a part.",
+                f"The callback of apply_neighborhood changes the labels of {full.name!r}, along which it "
+                "sees only a part.",
                 hint=f"Give null as the size along {full.name!r}.",
             )
         dims.append(new if chunks[full.name].is_whole else full)
@@ -231,9 +236,10 @@ def apply_neighborhood(
 ) -> Cube:
     """A callback on blocks of the cube, laid from its upper left pixel and first labels.
 
-    A block is `size` long, shorter where the cube ends; with `overlap` the callback also sees that much around it, null
-    where the cube ends in x or y (labels simply end). Of what it returns, the block itself is kept. Where blocks are longer than one value
-    along a single dimension, the callback gets arrays instead of cubes.
+    A block is `size` long, shorter where the cube ends; with `overlap` the callback also sees that much
+    around it, null where the cube ends in x or y (labels simply end). Of what it returns, the block itself is
+    kept. Where blocks are longer than one value along a single dimension, the callback gets arrays instead of
+    cubes.
     """
     callback = _checked(process)
     chunks = chunkings(data.meta, size, overlap)
@@ -255,7 +261,7 @@ def apply_neighborhood(
 def _blocks(
     data: CubeMeta, out: CubeMeta, chunks: Mapping[str, Chunking], along: str | None
 ) -> list[dict[str, Range]]:
-    """Every block that touches the output; single values are taken all at once where the callback takes arrays."""
+    """Every block that touches the output; for a callback on arrays, single values are taken all at once."""
     ranges = []
     for name in data.names:
         low, high = _span(data, name)

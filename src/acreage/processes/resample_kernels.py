@@ -1,12 +1,13 @@
 """The one resampling kernel of the product, on absolute pixel indices and hence independent of windows.
 
-Follows GDAL's warper; where the target is coarser the filter is stretched as GDAL does, but by the ratio of the two
-grids at the place instead of the ratio of whatever window is worked on.
+Follows GDAL's warper; where the target is coarser the filter is stretched as GDAL does, but by the ratio of
+the two grids at the place instead of the ratio of whatever window is worked on.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -78,19 +79,22 @@ def resample(
 ) -> tuple[Array, BoolArray | None]:
     """Values on the target pixels of an index map.
 
-    As GDAL has it: `near` and the filters (bilinear, cubic, cubicspline, lanczos) give null where the source pixel
-    that holds the target's centre is null or absent, and else renormalise their weights over the valid pixels; the
-    statistics (average, mode, ...) give null only where no valid source pixel is covered. Integers are rounded to the nearest, halves upward, and cut to their type.
+    As GDAL has it: `near` and the filters (bilinear, cubic, cubicspline, lanczos) give null where the source
+        pixel that holds the target's centre is null or absent, and else renormalise their weights over the
+        valid pixels; the statistics (average, mode, ...) give null only where no valid source pixel is
+        covered. Integers are rounded to the nearest, halves upward, and cut to their type.
 
     Args:
         values: shape (..., rows, columns) over `source_box`, boolean, integer or float.
         valid: validity of the same shape, None where all is valid.
-        source_box: pixels of `imap.source`. Where it ends, data ends: give `support` pixels more than are covered.
+        source_box: pixels of `imap.source`. Where it ends, data ends: give `support` pixels more than are
+            covered.
         imap: from `index_map`.
         method: one of `METHODS`.
 
     Returns:
-        values of the same dtype and leading shape over `imap.target`, and their validity (None where all is valid).
+        values of the same dtype and leading shape over `imap.target`, and their validity (None where all is
+        valid).
 
     Raises:
         ProcessParameterInvalid: as `check_method`.
@@ -126,26 +130,27 @@ def _computed(
     if method == "near":
         loops.near(*place, out, out_valid)
         return out, out_valid
-    ends = _limits(values.dtype)
+    integer, low, high = _limits(values.dtype)
     if method in _STATISTICS:
         kind, quantile = _STATISTICS[method]
-        loops.areal(*place, *imap.spans(), kind, quantile, *ends, out, out_valid)
+        loops.areal(*place, *imap.spans(), kind, quantile, integer, low, high, out, out_valid)
         return out, out_valid
     kind, radius = _FILTERS[method]
     scale_x, scale_y = _scales(imap)
     shrinks = (scale_x < _FOUR_SAMPLES_FROM) | (scale_y < _FOUR_SAMPLES_FROM)
-    if method in ("bilinear", "cubic") and not shrinks.any():
-        loops.four_samples(*place, method == "cubic", *ends, out, out_valid)
+    unstretched = {"bilinear": loops.bilinear, "cubic": loops.cubic}.get(method)
+    if unstretched is not None and not shrinks.any():
+        unstretched(*place, integer, low, high, out, out_valid)
         return out, out_valid
-    loops.weighted(*place, scale_x, scale_y, kind, radius, *ends, out, out_valid)
-    if method in ("bilinear", "cubic") and not shrinks.all():
-        same, same_valid = np.empty_like(out), np.zeros_like(out_valid)
-        loops.four_samples(*place, method == "cubic", *ends, same, same_valid)
+    loops.weighted(*place, scale_x, scale_y, kind, radius, integer, low, high, out, out_valid)
+    if unstretched is not None and not shrinks.all():
+        same, same_valid = np.full_like(out, null_like(out.dtype)), np.zeros_like(out_valid)
+        unstretched(*place, integer, low, high, same, same_valid)
         out, out_valid = np.where(shrinks, out, same), np.where(shrinks, out_valid, same_valid)
     return out, out_valid
 
 
-def _limits(dtype: np.dtype[np.generic]) -> tuple[bool, float, float]:
+def _limits(dtype: np.dtype[Any]) -> tuple[bool, float, float]:
     """Whether values are rounded, and the range that they are cut to."""
     if dtype.kind == "f":
         return False, -math.inf, math.inf

@@ -1,9 +1,9 @@
 """The inner loops of the resampling kernel, compiled.
 
-They follow GDAL's warper (`alg/gdalwarpkernel.cpp`) formula by formula: which neighbours count, how weights are
-renormalised over valid ones, and when a target pixel is null. All take `values` (layers, rows, columns), `valid`
-of the same shape (or with no layers, where all is valid), the source box's corner `x0, y0`, and absolute source
-positions of the target centres; sums are float64 in a fixed order.
+They follow GDAL's warper (`alg/gdalwarpkernel.cpp`) formula by formula: which neighbours count, how weights
+are renormalised over valid ones, and when a target pixel is null. All take `values` (layers, rows, columns),
+`valid` of the same shape (or with no layers, where all is valid), the source box's corner `x0, y0`, and
+absolute source positions of the target centres; sums are float64 in a fixed order.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _inside(x: float, y: float, x0: int, y0: int, width: int, height: int) -> bo
 
 @njit(nogil=True, cache=True, inline="always")
 def _pixel(x: float, x0: int, width: int) -> int:
-    return min(max(int(math.floor(x + _EDGE)) - x0, 0), width - 1)
+    return min(max(math.floor(x + _EDGE) - x0, 0), width - 1)
 
 
 @njit(nogil=True, cache=True)
@@ -42,16 +42,15 @@ def near(
     """Nearest neighbour: the pixel that the centre lies in."""
     layers, height, width = values.shape
     masked = valid.shape[0] > 0
-    for r in range(out.shape[1]):
-        for c in range(out.shape[2]):
-            x, y = columns[r, c], rows[r, c]
-            if not _inside(x, y, x0, y0, width, height):
-                continue
-            i, j = _pixel(x, x0, width), _pixel(y, y0, height)
-            for n in range(layers):
-                if not masked or valid[n, j, i]:
-                    out[n, r, c] = values[n, j, i]
-                    out_valid[n, r, c] = True
+    for n in range(layers):
+        for r in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                x, y = columns[r, c], rows[r, c]
+                if _inside(x, y, x0, y0, width, height):
+                    i, j = _pixel(x, x0, width), _pixel(y, y0, height)
+                    if not masked or valid[n, j, i]:
+                        out[n, r, c] = values[n, j, i]
+                        out_valid[n, r, c] = True
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -87,62 +86,109 @@ def _bilinear_at(
 
 
 @njit(nogil=True, cache=True)
-def four_samples(
+def bilinear(
     values: Array,
     valid: Array,
     x0: int,
     y0: int,
     columns: Array,
     rows: Array,
-    cubic: bool,
     integer: bool,
     low: float,
     high: float,
     out: Array,
     out_valid: Array,
 ) -> None:
-    """Bilinear over 2 x 2, or cubic convolution (a = -0.5) over 4 x 4 pixels, where nothing is shrunk.
+    """Bilinear over 2 x 2 pixels, where nothing is shrunk."""
+    layers, height, width = values.shape
+    masked = valid.shape[0] > 0
+    for n in range(layers):
+        for r in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                x, y = columns[r, c], rows[r, c]
+                if not _inside(x, y, x0, y0, width, height):
+                    continue
+                if masked and not valid[n, _pixel(y, y0, height), _pixel(x, x0, width)]:
+                    continue
+                floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
+                fx, fy = x - 0.5 - floor_x, y - 0.5 - floor_y
+                i, j = floor_x - x0, floor_y - y0
+                whole = fx > 0.0 and fy > 0.0 and i >= 0 and j >= 0 and i + 1 < width and j + 1 < height
+                if whole and masked:
+                    whole = (
+                        valid[n, j, i]
+                        and valid[n, j, i + 1]
+                        and valid[n, j + 1, i]
+                        and valid[n, j + 1, i + 1]
+                    )
+                if whole:  # the same sums in the same order as below, without the branches
+                    a, b = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy)
+                    d, e = (1.0 - fx) * fy, fx * fy
+                    total = a * values[n, j, i] + b * values[n, j, i + 1]
+                    total = total + d * values[n, j + 1, i] + e * values[n, j + 1, i + 1]
+                    _store(out, n, r, c, total / (a + b + d + e), integer, low, high)
+                    out_valid[n, r, c] = True
+                    continue
+                total, weights = _bilinear_at(values, valid, masked, n, i, j, fx, fy)
+                if weights >= 0.00001:
+                    _store(out, n, r, c, total / weights, integer, low, high)
+                    out_valid[n, r, c] = True
 
-    Cubic is bilinear wherever one of its sixteen pixels is missing, as GDAL has it.
+
+@njit(nogil=True, cache=True)
+def cubic(
+    values: Array,
+    valid: Array,
+    x0: int,
+    y0: int,
+    columns: Array,
+    rows: Array,
+    integer: bool,
+    low: float,
+    high: float,
+    out: Array,
+    out_valid: Array,
+) -> None:
+    """Cubic convolution (a = -0.5) over 4 x 4 pixels, where nothing is shrunk.
+
+    Bilinear wherever one of the sixteen pixels is missing, as GDAL has it.
     """
     layers, height, width = values.shape
     masked = valid.shape[0] > 0
     wx = np.empty(4)
     wy = np.empty(4)
-    for r in range(out.shape[1]):
-        for c in range(out.shape[2]):
-            x, y = columns[r, c], rows[r, c]
-            if not _inside(x, y, x0, y0, width, height):
-                continue
-            floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
-            fx, fy = x - 0.5 - floor_x, y - 0.5 - floor_y
-            i, j = int(floor_x) - x0, int(floor_y) - y0
-            whole = cubic and i >= 1 and j >= 1 and i + 2 < width and j + 2 < height
-            if whole:
-                _convolution(fx, wx)
-                _convolution(fy, wy)
-            at_i, at_j = _pixel(x, x0, width), _pixel(y, y0, height)
-            for n in range(layers):
-                if masked and not valid[n, at_j, at_i]:
+    for n in range(layers):
+        for r in range(out.shape[1]):
+            for c in range(out.shape[2]):
+                x, y = columns[r, c], rows[r, c]
+                if not _inside(x, y, x0, y0, width, height):
                     continue
-                complete = whole
+                if masked and not valid[n, _pixel(y, y0, height), _pixel(x, x0, width)]:
+                    continue
+                floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
+                fx, fy = x - 0.5 - floor_x, y - 0.5 - floor_y
+                i, j = floor_x - x0, floor_y - y0
+                whole = i >= 1 and j >= 1 and i + 2 < width and j + 2 < height
+                if whole and masked:
+                    for b in range(-1, 3):
+                        for a in range(-1, 3):
+                            whole = whole and valid[n, j + b, i + a]
                 if whole:
+                    _convolution(fx, wx)
+                    _convolution(fy, wy)
                     total = 0.0
                     for b in range(4):
                         line = 0.0
                         for a in range(4):
-                            if masked and not valid[n, j + b - 1, i + a - 1]:
-                                complete = False
                             line += wx[a] * values[n, j + b - 1, i + a - 1]
                         total += wy[b] * line
-                    if complete:
-                        _store(out, n, r, c, total, integer, low, high)
-                        out_valid[n, r, c] = True
-                if not complete:
-                    total, weights = _bilinear_at(values, valid, masked, n, i, j, fx, fy)
-                    if weights >= 0.00001:
-                        _store(out, n, r, c, total / weights, integer, low, high)
-                        out_valid[n, r, c] = True
+                    _store(out, n, r, c, total, integer, low, high)
+                    out_valid[n, r, c] = True
+                    continue
+                total, weights = _bilinear_at(values, valid, masked, n, i, j, fx, fy)
+                if weights >= 0.00001:
+                    _store(out, n, r, c, total / weights, integer, low, high)
+                    out_valid[n, r, c] = True
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -195,7 +241,7 @@ def weighted(
     out: Array,
     out_valid: Array,
 ) -> None:
-    """A separable filter, stretched by 1 / scale where the target is coarser (scale < 1), so that nothing aliases."""
+    """A separable filter, stretched by 1 / scale where the target is coarser (scale < 1) against aliasing."""
     layers, height, width = values.shape
     masked = valid.shape[0] > 0
     wx = np.empty(64)
@@ -205,7 +251,7 @@ def weighted(
             if not _inside(x, y, x0, y0, width, height):
                 continue
             sx, sy = min(scale_x[r, c], 1.0), min(scale_y[r, c], 1.0)
-            reach_x, reach_y = int(math.ceil(radius / sx)), int(math.ceil(radius / sy))
+            reach_x, reach_y = math.ceil(radius / sx), math.ceil(radius / sy)
             floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
             fx, fy = x - 0.5 - floor_x, y - 0.5 - floor_y
             i, j = int(floor_x) - x0, int(floor_y) - y0
@@ -253,7 +299,7 @@ def _statistic(kind: int, quantile: float, found: Array, shares: Array, count: i
         return float(found[:count].max())
     if kind == QUANTILE:
         ordered = np.sort(found[:count])
-        return float(ordered[max(int(math.ceil(quantile * count)) - 1, 0)])
+        return float(ordered[max(math.ceil(quantile * count) - 1, 0)])
     total = 0.0
     area = 0.0
     if kind == MODE:
@@ -296,8 +342,8 @@ def areal(
 ) -> None:
     """A statistic of the source pixels that a target pixel covers.
 
-    The target pixel is the box of `span_x` x `span_y` source pixels around its centre. Average, mode, sum and rms weigh a
-    source pixel by its share of area; min, max and quantiles take every pixel that is touched.
+    The target pixel is the box of `span_x` x `span_y` source pixels around its centre. Average, mode, sum and
+    rms weigh a source pixel by its share of area; min, max and quantiles take every pixel that is touched.
     """
     layers, height, width = values.shape
     masked = valid.shape[0] > 0
@@ -310,10 +356,10 @@ def areal(
                 continue
             left, right = x - span_x[r, c] / 2.0, x + span_x[r, c] / 2.0
             top, bottom = y - span_y[r, c] / 2.0, y + span_y[r, c] / 2.0
-            first_i = max(int(math.floor(left + 1e-7)), x0)
-            first_j = max(int(math.floor(top + 1e-7)), y0)
-            last_i = min(int(math.ceil(right - 1e-7)), x0 + width)
-            last_j = min(int(math.ceil(bottom - 1e-7)), y0 + height)
+            first_i = max(math.floor(left + 1e-7), x0)
+            first_j = max(math.floor(top + 1e-7), y0)
+            last_i = min(math.ceil(right - 1e-7), x0 + width)
+            last_j = min(math.ceil(bottom - 1e-7), y0 + height)
             need = max(last_i - first_i, 0) * max(last_j - first_j, 0)
             if need > found.size:
                 found = np.empty(need)

@@ -159,8 +159,8 @@ def resample_spatial(
     """The cube on a snapped grid of another resolution or projection.
 
     Pixel edges lie on whole multiples of the resolution from the origin of the CRS, so neighbouring areas and
-    jobs meet without a seam. All corners of such a grid coincide, so every value of `align` gives the same pixels.
-    Only a resolution of 0 in an unchanged CRS keeps the source's own lattice.
+    jobs meet without a seam. All corners of such a grid coincide, so every value of `align` gives the same
+    pixels. Only a resolution of 0 in an unchanged CRS keeps the source's own lattice.
     """
     return _run(data, method, out)
 

@@ -1,4 +1,4 @@
-"""to_scl_dilation_mask and mask_scl_dilation: the cloud mask of the openEO federation, from Sentinel-2's SCL band."""
+"""to_scl_dilation_mask and mask_scl_dilation: the openEO federation's cloud mask of Sentinel-2's SCL band."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def gaussian(size: int) -> loops.Float:
     x = np.arange(size, dtype=np.float64) - size // 2
     sigma = size / 6.0
     weights = np.exp(-(x**2) / (2.0 * sigma**2))
-    weights = weights / weights.sum()
-    weights.flags.writeable = False
-    return weights
+    normal: loops.Float = weights / weights.sum()
+    normal.flags.writeable = False
+    return normal
 
 
 def _odd(value: Any, name: str, *, least: int = 1) -> int:
@@ -68,7 +68,8 @@ def _describe(
     bands = data.find("bands")
     if bands is not None and len(bands.labels) != 1:
         raise ProcessParameterInvalid(
-            f"to_scl_dilation_mask needs the scene classification alone, and was given the bands {', '.join(map(str, bands.labels))}.",
+            "to_scl_dilation_mask needs the scene classification alone, and was given the bands "
+            f"{', '.join(map(str, bands.labels))}.",
             hint="Use filter_bands to keep SCL only.",
         )
     if data.dtype.kind not in "iuf":
@@ -106,9 +107,10 @@ def to_scl_dilation_mask(
 ) -> Cube:
     """True near clouds: a boolean cube of the same dimensions, never null.
 
-    Two masks, either of which masks a pixel: what is not in `mask1_values`, eroded by a square and convolved with a Gaussian
-    of `kernel1_size`, above 0.057; and what is in `mask2_values`, convolved with a Gaussian of `kernel2_size`, above 0.025.
-    A null counts as in neither, and so does everything outside of the cube.
+    Two masks, either of which masks a pixel: what is not in `mask1_values`, eroded by a square and convolved
+        with a Gaussian of `kernel1_size`, above 0.057; and what is in `mask2_values`, convolved with a
+        Gaussian of `kernel2_size`, above 0.025. A null counts as in neither, and so does everything outside
+        of the cube.
     """
     assert out.box is not None
     assert data.meta.box is not None

@@ -51,8 +51,8 @@ def geometry_windows(
 ) -> list[tuple[Box, tuple[int, ...]]]:
     """Geometries in clusters, each with the box that holds all their pixels.
 
-    Each geometry is in exactly one cluster, unless it is empty or has no pixel in `full_box`. Boxes hold at most `max_pixels`
-    unless a single geometry is larger; no cluster cuts a geometry.
+    Each geometry is in exactly one cluster, unless it is empty or has no pixel in `full_box`. Boxes hold at
+    most `max_pixels` unless a single geometry is larger; no cluster cuts a geometry.
 
     Args:
         shapes: geometries in the CRS of the box's grid.
@@ -175,9 +175,10 @@ def aggregate_spatial(
 ) -> Cube:
     """One value for each geometry, and each label of the other dimensions: a vector cube.
 
-    A polygon has the pixels whose centres lie in it or on its edge, a point the pixel it lies in, a line all pixels
-    it touches. A polygon so small that it holds no centre has no pixels: its value is null and its count zero,
-    as for one outside of the cube. With `target_dimension` there are also the numbers of all and of valid pixels.
+    A polygon has the pixels whose centres lie in it or on its edge, a point the pixel it lies in, a line all
+    pixels it touches. A polygon so small that it holds no centre has no pixels: its value is null and its
+    count zero, as for one outside of the cube. With `target_dimension` there are also the numbers of all and
+    of valid pixels.
     """
     found, _ = geometries_of(geometries, "aggregate_spatial")
     shapes = in_crs(found, data.meta.grid.crs)
@@ -203,9 +204,10 @@ def assemble(part: Aggregated, target_dimension: str | None, out: CubeMeta) -> C
 def load_geojson(data: Any, properties: Sequence[str] = ()) -> Cube:
     """The vector cube of a GeoJSON object.
 
-    Without properties it has the dimension `geometry` alone and holds nulls. One property with arrays makes a dimension
-    `properties` labelled by position; otherwise that dimension has the properties' names. Numbers and booleans only; int64 where
-    all numbers are whole, else float64; missing values are null. Every property stays with the geometries.
+    Without properties it has the dimension `geometry` alone and holds nulls. One property with arrays makes a
+    dimension `properties` labelled by position; otherwise that dimension has the properties' names. Numbers
+    and booleans only; int64 where all numbers are whole, else float64; missing values are null. Every
+    property stays with the geometries.
 
     Raises:
         GeometryInvalid: as `parse_geometries`, or a property that no feature has or that holds no numbers.
@@ -230,7 +232,8 @@ def _table(found: Geometries, names: list[str]) -> tuple[list[list[Any]], tuple[
         if not any(name in p for p in found.properties):
             have = sorted({k for p in found.properties for k in p})
             raise GeometryInvalid(
-                f"No feature of the GeoJSON object has the property {name!r}; there are {', '.join(have) or 'none'}."
+                f"No feature of the GeoJSON object has the property {name!r}; there are "
+                f"{', '.join(have) or 'none'}."
             )
     rows = [[p.get(name) for name in names] for p in found.properties]
     if len(names) == 1 and any(isinstance(r[0], list) for r in rows):
