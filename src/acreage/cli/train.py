@@ -21,11 +21,13 @@ from acreage.cli.croptype_input import (
     parse_landcover,
 )
 from acreage.core.errors import InvalidInput, OutputExists, WriteFailed
+from acreage.core.legend import Legend
 from acreage.croptype.labels import open_legend, shipped_legends
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.model_card import model_card
 from acreage.croptype.modelfile import save_model
 from acreage.croptype.reports import score_table
+from acreage.croptype.series import Samples
 from acreage.croptype.training import TrainingOptions, train
 from acreage.croptype.validation import score_model
 
@@ -66,7 +68,7 @@ def train_command(
 
     SAMPLES is a file of `acreage sample`, or WorldCereal dekad series (GeoParquet).
 
-    Example: `acreage train samples.parquet --legend europe --without grassland,vineyards --out model.pt`
+    Example: `acreage train samples.parquet --without grassland,vineyards,other_permanent --out model.pt`
     """
     if out.exists() and not overwrite:
         raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
@@ -82,17 +84,7 @@ def train_command(
     chosen = open_legend(legend).without(names(without))
     series = load_samples(samples, season, fill_gaps)
     kept_out = _held_out(holdout, {"region": series.regions, "group": series.groups, "label": series.labels})
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
-    ) as bar:
-        task = bar.add_task("Training", total=members * epochs, note="")
-
-        def show(member: int, epoch: int, _at_most: int, loss: float) -> None:
-            note = f"member {member + 1} of {members}, epoch {epoch}, held-out loss {loss:.3f}"
-            bar.update(task, completed=member * epochs + epoch, note=note)
-
-        model = train(series.select(~kept_out), chosen, parse_landcover(landcover), options, show)
-        bar.update(task, completed=members * epochs)
+    model = _train(series.select(~kept_out), chosen, parse_landcover(landcover), options)
     digest = save_model(model, out)
     _write_card(out.with_suffix(".md"), model_card(model, digest))
     _tell(console, model, out, digest)
@@ -103,6 +95,24 @@ def train_command(
             f"accuracy {scores.accuracy:.3f}, macro-F1 {scores.macro_f1:.3f}."
         )
         console.print(score_table(scores), markup=False, highlight=False)
+
+
+def _train(
+    samples: Samples, legend: Legend, landcover: tuple[int, ...], options: TrainingOptions
+) -> TrainedModel:
+    members, epochs = options.members, options.epochs
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
+    ) as bar:
+        task = bar.add_task("Training", total=members * epochs, note="")
+
+        def show(member: int, epoch: int, _at_most: int, loss: float) -> None:
+            note = f"member {member + 1} of {members}, epoch {epoch}, held-out loss {loss:.3f}"
+            bar.update(task, completed=member * epochs + epoch, note=note)
+
+        model = train(samples, legend, landcover, options, show)
+        bar.update(task, completed=members * epochs)
+    return model
 
 
 def _held_out(holdout: str | None, columns: dict[str, NDArray[np.str_]]) -> NDArray[np.bool_]:

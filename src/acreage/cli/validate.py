@@ -15,7 +15,7 @@ from rich.table import Table
 from acreage.cli.croptype_input import SamplesFile, SeasonText, Without, load_samples, names
 from acreage.core.errors import InvalidInput, WriteFailed
 from acreage.croptype import series
-from acreage.croptype.labels import apply_legend, open_legend
+from acreage.croptype.labels import Labelled, apply_legend, open_legend
 from acreage.croptype.modelfile import open_model
 from acreage.croptype.reports import (
     labelled_text,
@@ -27,6 +27,8 @@ from acreage.croptype.reports import (
 from acreage.croptype.training import TrainingOptions
 from acreage.croptype.validation import (
     METHODS,
+    Method,
+    Split,
     Summary,
     evaluate,
     fold_splits,
@@ -92,13 +94,7 @@ def validate_command(
             region_splits(labelled, seeds, regions) if regions else (),
         )
     )
-    with Progress(console=console) as bar:
-        task = bar.add_task("Validating", total=len(splits) * len(methods))
-
-        def show(line: str) -> None:
-            bar.update(task, advance=1, description=line)
-
-        summaries = summarise(evaluate(labelled, iter(splits), methods, show))
+    summaries = _run(labelled, splits, methods, console)
     console.print(_table(summaries))
     command = _command(
         samples, f"--folds {folds} --seeds {seeds}", compare, regions, season, without, terrain, fill_gaps
@@ -106,6 +102,18 @@ def validate_command(
     _write(
         out, validation_report(labelled, summaries, command), validation_data(labelled, summaries, command)
     )
+
+
+def _run(
+    labelled: Labelled, splits: list[Split], methods: dict[str, Method], console: Console
+) -> list[Summary]:
+    with Progress(console=console) as bar:
+        task = bar.add_task("Validating", total=len(splits) * len(methods))
+
+        def show(line: str) -> None:
+            bar.update(task, advance=1, description=line)
+
+        return summarise(evaluate(labelled, iter(splits), methods, show))
 
 
 def _score(model: Path, samples: series.Samples, path: Path, out: Path | None, console: Console) -> None:
