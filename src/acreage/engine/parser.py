@@ -25,6 +25,7 @@ from acreage.processes.callback import Callback, CallbackNode, NodeRef, Paramete
 from acreage.processes.registry import array_processes, description
 
 _MISSING = object()
+_DEEPEST = 200
 
 
 @dataclass
@@ -66,6 +67,7 @@ def parse_graph(source: Mapping[str, Any], parameters: Mapping[str, Any] | None 
         InvalidProcessGraph: with all problems that were found, by their openEO error codes.
         ProcessGraphMissing: there is no graph in the document.
     """
+    _check_depth([source, dict(parameters or {})])
     process = unwrap(source)
     problems = _Problems()
     scope = _Scope(_top_level_values(process, parameters or {}, problems), frozenset(), "")
@@ -103,6 +105,24 @@ def unwrap(source: Any) -> Mapping[str, Any]:
     return process
 
 
+def _check_depth(document: Any) -> None:
+    """Refuse what is nested deeper than any graph of use: callbacks are parsed and run by recursion."""
+    layer, depth = [document], 0
+    while layer:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ProcessGraphError(
+                f"The process graph is nested more than {_DEEPEST} levels deep.",
+                hint="Use nodes one after the other instead of callbacks inside callbacks.",
+            )
+        layer = [
+            child
+            for item in layer
+            if isinstance(item, Mapping | list)
+            for child in (item.values() if isinstance(item, Mapping) else item)
+        ]
+
+
 def _is_node(value: Any) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get("process_id"), str)
 
@@ -111,9 +131,18 @@ def _top_level_values(
     process: Mapping[str, Any], given: Mapping[str, Any], problems: _Problems
 ) -> Mapping[str, Any]:
     values = dict(given)
-    for parameter in process.get("parameters") or []:
+    described = process.get("parameters") or []
+    for parameter in described if isinstance(described, list) else [described]:
         name = parameter.get("name") if isinstance(parameter, Mapping) else None
-        if not name or name in values:
+        if not isinstance(name, str):
+            problems.add(
+                ProcessGraphError(
+                    "A parameter of the process has no name.",
+                    hint='Describe each as {"name": ..., "schema": ...}.',
+                )
+            )
+            continue
+        if name in values:
             continue
         if "default" in parameter or parameter.get("optional"):
             values[name] = parameter.get("default")
@@ -188,6 +217,12 @@ def _result_key(
 
 
 def _topological(needs: Mapping[str, list[str]]) -> list[str] | None:
+    order = _topological_part(needs)
+    return order if len(order) == len(needs) else None
+
+
+def _topological_part(needs: Mapping[str, list[str]]) -> list[str]:
+    """Keys in topological order, without those in a circle and those behind one."""
     waiting = {k: len(set(v)) for k, v in needs.items()}
     users: dict[str, list[str]] = {k: [] for k in needs}
     for key, targets in needs.items():
@@ -201,16 +236,18 @@ def _topological(needs: Mapping[str, list[str]]) -> list[str] | None:
             waiting[user] -= 1
             if waiting[user] == 0:
                 ready.append(user)
-    return order if len(order) == len(needs) else None
+    return order
 
 
 def _in_cycles(needs: Mapping[str, list[str]]) -> set[str]:
-    left = {k: set(v) for k, v in needs.items()}
-    while True:
-        free = {k for k, v in left.items() if not v & set(left)}
-        if not free:
-            return set(left)
-        left = {k: v for k, v in left.items() if k not in free}
+    done = set(_topological_part(needs))
+    # What only hangs behind a circle is taken off from the other end.
+    behind: dict[str, list[str]] = {k: [] for k in needs if k not in done}
+    for key in behind:
+        for target in needs[key]:
+            if target in behind:
+                behind[target].append(key)
+    return set(behind) - set(_topological_part(behind))
 
 
 def _from_nodes(value: Any) -> list[str]:
@@ -297,8 +334,10 @@ def _arguments(
             arguments[name] = parameter.get("default")
             continue
         names = callback_parameters(parameter["schema"])
+        before = len(problems.found)
         arguments[name] = _resolve(value, index, scope, f"{where}.{name}", names, problems)
-        _check_schema(process_id, name, arguments[name], where, problems)
+        if len(problems.found) == before:  # else it would be blamed twice
+            _check_schema(process_id, name, arguments[name], where, problems)
     return arguments
 
 
