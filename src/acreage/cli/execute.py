@@ -63,6 +63,9 @@ def execute(
             console.print(f"Drawn: {draw}")
         if plan:
             print_plan(planned, Console(file=sys.stdout))
+        else:
+            for note in planned.notes:
+                console.print(f"note: {note}", style="yellow", markup=False)
         if plan or out is None:
             return
         with window_progress(console, "Computing") as progress:

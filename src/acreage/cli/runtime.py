@@ -75,6 +75,8 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"The {what} {path} cannot be read: {error}.") from error
+    except RecursionError:
+        raise InvalidInput(f"The {what} {path} is nested too deeply.") from None
     except json.JSONDecodeError as error:
         raise InvalidInput(
             f"The {what} {path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}."

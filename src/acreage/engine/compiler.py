@@ -153,9 +153,9 @@ class Compiler:
                 found = self.values[(value.index, OWN_GRID)]
             if isinstance(found, Constant):
                 return found.value
-            if found not in inputs:
-                inputs.append(found)
-            return InputRef(inputs.index(found))
+            # One entry a use: a cube that is used twice may be needed with two footprints.
+            inputs.append(found)
+            return InputRef(len(inputs) - 1)
         if isinstance(value, Mapping):
             return {k: self._argument(v, inputs, request) for k, v in value.items()}
         if isinstance(value, list | tuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, TypeVar
 
@@ -13,8 +13,11 @@ R = TypeVar("R")
 class Executor(Protocol):
     """Runs a function for every task, several at once."""
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
-        """(position, result) as they get ready, in any order. The first error ends the run and is raised."""
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[tuple[int, R], None, None]:
+        """(position, result) as they get ready, in any order. The first error ends the run and is raised.
+
+        Closing the generator waits for what is under way and starts nothing more.
+        """
         ...
 
 
@@ -28,7 +31,7 @@ class ThreadExecutor:
     def __init__(self, threads: int) -> None:
         self.threads = threads
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[tuple[int, R], None, None]:
         """As the Protocol says; at most two tasks a thread are under way, so that an error stops the rest."""
         with ThreadPoolExecutor(self.threads, thread_name_prefix="window") as pool:
             waiting = iter(enumerate(tasks))

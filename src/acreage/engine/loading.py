@@ -77,6 +77,7 @@ class Loader:
     constraints: Mapping[int, Constraint] = field(init=False)
     _loaded: dict[int, Loaded] = field(default_factory=dict)
     _searches: dict[tuple[Any, ...], Search] = field(default_factory=dict)
+    _opened: dict[str, tuple[Catalog, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.constraints = carried_back(self.graph)
@@ -105,7 +106,9 @@ class Loader:
         a = node.arguments
         catalog, collection = self.catalog, str(a.get("id"))
         if node.process_id == "load_stac":
-            catalog, collection = _open_stac(a["url"])
+            if a["url"] not in self._opened:
+                self._opened[a["url"]] = _open_stac(a["url"])
+            catalog, collection = self._opened[a["url"]]
         info = catalog.describe(collection)
         area = _area(a.get("spatial_extent")) or constraint.area
         time = _narrower(

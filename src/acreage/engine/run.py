@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -145,6 +146,11 @@ class _Run:
         self.log = WindowLog()
         self.done = 0
         self.total = sum(len(s.windows) for s in plan.stages)
+        for source in plan.sources:
+            for p in source.problems:
+                band = f", band {p.asset}" if p.asset else ""
+                self.log.failures[(p.item, p.asset)] = f"Item {p.item}{band}: {p.reason}"
+        self._check_tolerance()
 
     def run_stage(self, stage: Stage, folder: Path) -> None:
         """Complete the targets of a stage."""
@@ -158,19 +164,21 @@ class _Run:
             if self.plan.nodes[t].meta.is_raster
         }
         task = WindowTask(Program.of(self.plan.nodes, stage), {**given, **places}, self.udf)
-        for _, (log, kept) in self.executor.map(task, stage.windows):
-            self._count(log)
-            flat = [t for t in stage.targets if t not in places]
-            self.stored.update(zip(flat, kept, strict=True))
+        flat = [t for t in stage.targets if t not in places]
+        with closing(self.executor.map(task, stage.windows)) as results:
+            for _, (log, kept) in results:
+                self._count(log)
+                self.stored.update(zip(flat, kept, strict=True))
         self.stored.update(places)
 
     def _run_geometries(self, stage: Stage, given: Mapping[int, Stored]) -> None:
         task = geometry_task(self.plan.nodes, stage, given, self.udf)
         work = list(zip(stage.windows, stage.partition, strict=True))
         parts = []
-        for position, (log, part) in self.executor.map(task, work):
-            self._count(log)
-            parts.append((work[position][1], part))
+        with closing(self.executor.map(task, work)) as results:
+            for position, (log, part) in results:
+                self._count(log)
+                parts.append((work[position][1], part))
         self.stored[stage.targets[0]] = gathered(parts, task, self.plan.nodes[stage.targets[0]])
 
     def _count(self, log: WindowLog) -> None:
@@ -179,6 +187,12 @@ class _Run:
         self.log.failures.update(log.failures)
         self.log.pixels += log.pixels
         self.log.udf_lines.extend(log.udf_lines)
+        self._check_tolerance()
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    def _check_tolerance(self) -> None:
         failed = sorted({item for item, _ in self.log.failures})
         if len(failed) > self.tolerance:
             reasons = "\n".join(f"- {r}" for r in list(self.log.failures.values())[:20])
@@ -187,9 +201,6 @@ class _Run:
                 item=failed[0],
                 hint="Repair the items, or allow failed items with --tolerate.",
             )
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total)
 
 
 def _cpu_seconds() -> float:

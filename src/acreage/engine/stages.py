@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -138,14 +139,15 @@ def _window_size(
     floor = BASE_MEMORY + smallest * budget.threads
     raise MemoryBudgetExceeded(
         f"The plan needs at least {_gb(floor)} of memory with {budget.threads} threads, "
-        f"and {_gb(budget.memory)} are given.",
+        f"and {budget.memory / 1e9:g}GB are given.",
         hint=f"Give --memory {_gb(floor)} or more, or fewer threads "
         f"({_gb(BASE_MEMORY + smallest)} would do for one).",
     )
 
 
 def _gb(value: float) -> str:
-    return f"{value / 1e9:.1f}GB"
+    """Rounded up, so that a budget that follows the advice suffices."""
+    return f"{math.ceil(value / 1e7) / 100:g}GB"
 
 
 def _sample_windows(full: Box, size: int) -> list[Box]:

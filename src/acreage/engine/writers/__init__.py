@@ -15,11 +15,17 @@ from acreage.core.cube import CubeMeta
 from acreage.core.errors import FormatUnsuitable, InvalidInput, OutputExists, WriteFailed
 from acreage.engine.plan import Output
 from acreage.engine.store import Stored
-from acreage.engine.writers.geotiff import write_geotiff
+from acreage.engine.writers.geotiff import file_stems, write_geotiff
 from acreage.engine.writers.netcdf import write_netcdf
 from acreage.engine.writers.tables import write_csv, write_geoparquet, write_json
 
 Write = Callable[[Stored, Path, str, Mapping[str, Any]], list[Path]]
+Stems = Callable[[CubeMeta, str], list[str]]
+
+
+def one_stem(meta: CubeMeta, stem: str) -> list[str]:
+    """File names, without suffix, of a format that is one file."""
+    return [stem]
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class FileFormat:
         raster, vector, flat: whether it holds raster cubes, vector cubes, and cubes without geography.
         options: names of the options it understands.
         write: writes into a folder under a stem; answers with the files.
+        stems: names of these files without suffix, known before anything is computed.
     """
 
     name: str
@@ -41,10 +48,13 @@ class FileFormat:
     flat: bool
     options: tuple[str, ...]
     write: Write
+    stems: Stems = one_stem
 
 
 FORMATS: tuple[FileFormat, ...] = (
-    FileFormat("GTiff", ".tif", True, False, False, ("overview_method", "compression"), write_geotiff),
+    FileFormat(
+        "GTiff", ".tif", True, False, False, ("overview_method", "compression"), write_geotiff, file_stems
+    ),
     FileFormat("netCDF", ".nc", True, True, True, (), write_netcdf),
     FileFormat("JSON", ".json", True, True, True, (), write_json),
     FileFormat("CSV", ".csv", True, True, True, (), write_csv),
@@ -67,11 +77,6 @@ class Target:
     folder: Path
     stem: str
     format: FileFormat
-
-    @property
-    def path(self) -> Path:
-        """The file of an output that is one file."""
-        return self.folder / f"{self.stem}{self.format.suffix}"
 
 
 def find_format(name: str) -> FileFormat:
@@ -113,11 +118,8 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
         found = find_format("GTiff" if meta.is_raster else "JSON")
     _check_kind(found, meta, output)
     target = Target(out.parent, out.stem, found) if is_file else Target(out, output.key, found)
-    existing = (
-        [target.path]
-        if target.path.exists()
-        else sorted(target.folder.glob(f"{target.stem}_*{found.suffix}"))
-    )
+    files = [target.folder / f"{name}{found.suffix}" for name in found.stems(meta, target.stem)]
+    existing = [f for f in files if f.exists()]
     if existing and not overwrite:
         raise OutputExists(
             f"{existing[0]} is there already.", hint="Choose another name, or ask for it with --overwrite."
@@ -162,7 +164,8 @@ def write_outputs(outputs: Sequence[tuple[Output, Target, Stored]]) -> tuple[tup
             partial.append(folder)
             files = target.format.write(stored, folder, target.stem, output.options)
             moves.append([(f, target.folder / f.name) for f in files])
-        return tuple(tuple(_rename(pairs)) for pairs in moves)
+        _rename([pair for pairs in moves for pair in pairs])
+        return tuple(tuple(final for _, final in pairs) for pairs in moves)
     except OSError as error:
         raise WriteFailed(
             f"The results could not be written: {error.strerror or error}.",
@@ -173,15 +176,21 @@ def write_outputs(outputs: Sequence[tuple[Output, Target, Stored]]) -> tuple[tup
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _rename(pairs: Sequence[tuple[Path, Path]]) -> list[Path]:
-    done: list[Path] = []
+def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Give all files their final names, or leave everything as it was."""
+    done: list[tuple[Path, Path | None]] = []
     try:
         for source, final in pairs:
+            before = None
+            if final.exists():
+                before = source.with_name(f"{source.name}.before")
+                os.replace(final, before)
+            done.append((final, before))
             os.replace(source, final)
-            done.append(final)
     except OSError:
-        for final in done:
+        for final, before in reversed(done):
             with contextlib.suppress(OSError):
-                final.unlink()
+                final.unlink(missing_ok=True)
+                if before is not None:
+                    os.replace(before, final)
         raise
-    return done

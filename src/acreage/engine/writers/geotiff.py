@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,9 @@ def write_geotiff(stored: Stored, folder: Path, stem: str, options: Mapping[str,
     """
     meta = stored.meta
     assert meta.box is not None
-    outer = [d for d in meta.dims if d.type not in ("x", "y", "bands")]
-    if sum(len(d.labels) > 1 for d in outer) > 1:
-        raise FormatUnsuitable(
-            f"GTiff holds one time or other dimension besides bands, and the cube has "
-            f"{', '.join(d.name for d in outer)}.",
-            hint="Reduce a dimension, or save it as netCDF.",
-        )
-    long = next((d for d in outer if len(d.labels) > 1), None)
-    labels = [None] if long is None else [label_text(v) for v in long.labels]
     encoding = choose_encoding(stored)
-    names = [f"{stem}{'' if label is None else '_' + _safe(label)}" for label in labels]
+    names = file_stems(meta, stem)
+    labels = _file_labels(meta)
     plain = [folder / f"{name}.plain.tif" for name in names]
     _write_plain(stored, meta, encoding, plain)
     files = []
@@ -49,6 +42,42 @@ def write_geotiff(stored: Stored, folder: Path, stem: str, options: Mapping[str,
         _to_cog(source, files[-1], meta, encoding, options, label)
         source.unlink()
     return files
+
+
+def file_stems(meta: CubeMeta, stem: str) -> list[str]:
+    """Names of the files without suffix: the stem, and a label where there are several files.
+
+    Raises:
+        FormatUnsuitable: more than one dimension besides bands, x and y has several labels.
+    """
+    names = [stem if label is None else f"{stem}_{_safe(label)}" for label in _file_labels(meta)]
+    # Two mosaics of one second have one label in words; their files must not fall on each other.
+    seen: Counter[str] = Counter()
+    for n, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[n] = f"{name}-{seen[name]}"
+    return names
+
+
+def _file_labels(meta: CubeMeta) -> list[str | None]:
+    if meta.find("x") is None or meta.find("y") is None:
+        raise FormatUnsuitable("GTiff needs both x and y.", hint="Save it as netCDF or JSON.")
+    empty = [d.name for d in meta.dims if d.type not in ("x", "y") and not d.labels]
+    if empty:
+        raise FormatUnsuitable(
+            f"GTiff cannot hold a cube whose dimension {empty[0]!r} has no labels.",
+            hint="Check the dates and bands that the graph filters, or save it as netCDF.",
+        )
+    outer = [d for d in meta.dims if d.type not in ("x", "y", "bands")]
+    if sum(len(d.labels) > 1 for d in outer) > 1:
+        raise FormatUnsuitable(
+            f"GTiff holds one time or other dimension besides bands, and the cube has "
+            f"{', '.join(d.name for d in outer)}.",
+            hint="Reduce a dimension, or save it as netCDF.",
+        )
+    long = next((d for d in outer if len(d.labels) > 1), None)
+    return [None] if long is None else [label_text(v) for v in long.labels]
 
 
 def _safe(label: str) -> str:
