@@ -14,6 +14,7 @@ import numpy as np
 from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.errors import ProcessParameterInvalid
 from acreage.core.grid import Box, Grid
+from acreage.processes import resample_areal as statistics
 from acreage.processes import resample_numba as loops
 from acreage.processes.index_maps import Float, IndexMap, index_map, largest_span
 
@@ -24,16 +25,16 @@ _FILTERS = {  # kernel number and radius in source pixels
     "lanczos": (loops.LANCZOS, 3),
 }
 _STATISTICS = {  # statistic number and quantile
-    "average": (loops.AVERAGE, 0.0),
-    "mean": (loops.AVERAGE, 0.0),
-    "mode": (loops.MODE, 0.0),
-    "min": (loops.MIN, 0.0),
-    "max": (loops.MAX, 0.0),
-    "med": (loops.QUANTILE, 0.5),
-    "q1": (loops.QUANTILE, 0.25),
-    "q3": (loops.QUANTILE, 0.75),
-    "sum": (loops.SUM, 0.0),
-    "rms": (loops.RMS, 0.0),
+    "average": (statistics.AVERAGE, 0.0),
+    "mean": (statistics.AVERAGE, 0.0),
+    "mode": (statistics.MODE, 0.0),
+    "min": (statistics.MIN, 0.0),
+    "max": (statistics.MAX, 0.0),
+    "med": (statistics.QUANTILE, 0.5),
+    "q1": (statistics.QUANTILE, 0.25),
+    "q3": (statistics.QUANTILE, 0.75),
+    "sum": (statistics.SUM, 0.0),
+    "rms": (statistics.RMS, 0.0),
 }
 METHODS = ("near", *_FILTERS, *_STATISTICS)
 _KEEPS_VALUES = frozenset({"near", "mode", "min", "max"})
@@ -133,15 +134,15 @@ def _computed(
     integer, low, high = _limits(values.dtype)
     if method in _STATISTICS:
         kind, quantile = _STATISTICS[method]
-        loops.areal(*place, *imap.spans(), kind, quantile, integer, low, high, out, out_valid)
+        statistics.areal(*place, *imap.spans(), kind, quantile, integer, low, high, out, out_valid)
         return out, out_valid
     kind, radius = _FILTERS[method]
-    scale_x, scale_y = _scales(imap)
-    shrinks = (scale_x < _FOUR_SAMPLES_FROM) | (scale_y < _FOUR_SAMPLES_FROM)
     unstretched = {"bilinear": loops.bilinear, "cubic": loops.cubic}.get(method)
-    if unstretched is not None and not shrinks.any():
+    if unstretched is not None and largest_span(imap.source, imap.target) * _FOUR_SAMPLES_FROM <= 1.0:
         unstretched(*place, integer, low, high, out, out_valid)
         return out, out_valid
+    scale_x, scale_y = _scales(imap)
+    shrinks = (scale_x < _FOUR_SAMPLES_FROM) | (scale_y < _FOUR_SAMPLES_FROM)
     loops.weighted(*place, scale_x, scale_y, kind, radius, integer, low, high, out, out_valid)
     if unstretched is not None and not shrinks.all():
         same, same_valid = np.full_like(out, null_like(out.dtype)), np.zeros_like(out_valid)
