@@ -56,7 +56,8 @@ class ScratchCube:
     def _index(self, box: Box | None) -> Any:
         if box is None or self.meta.box is None:
             return (...,)
-        return (..., *box.slices_in(self.meta.box))
+        rows, columns = box.slices_in(self.meta.box)
+        return tuple({"y": rows, "x": columns}.get(d.type, slice(None)) for d in self.meta.dims)
 
 
 Stored = ScratchCube | Cube
