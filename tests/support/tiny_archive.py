@@ -18,8 +18,8 @@ from pyproj import Transformer
 CRS = "EPSG:32631"
 WEST, NORTH = 500_000.0, 5_600_000.0
 S2_ASSETS = {
-    "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B08": "nir", "B8A": "nir08", "B11": "swir16",
-    "SCL": "scl",
+    "B02": "blue", "B03": "green", "B04": "red", "B05": "rededge1", "B08": "nir", "B8A": "nir08",
+    "B11": "swir16", "SCL": "scl",
 }  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def _reference(value: Any) -> Any:
 
 
 def chain(first: dict[str, Any], *steps: dict[str, Any]) -> dict[str, Any]:
-    """A graph of nodes that each take the one before as `data`; keys are n0, n1, ... and the last is the result."""
+    """A graph of nodes that each take the one before as `data`; keys are n0, n1, ...; the last is the result."""
     nodes = {"n0": first}
     for number, step in enumerate(steps, 1):
         step = {**step, "arguments": {"data": {"from_node": f"n{number - 1}"}, **step["arguments"]}}
