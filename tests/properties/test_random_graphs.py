@@ -1,0 +1,93 @@
+"""Windowed == whole, bit for bit, for random process graphs that draw on every registered process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from acreage.catalog.items import Catalog
+from acreage.processes.registry import process_ids
+from acreage.udf.runner import ProcessUdfRunner
+from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
+from tests.support.random_callbacks import PROCESSES
+from tests.support.random_graphs import STEPS, graphs, graphs_calling, graphs_with
+
+# Drawing a graph plans it at every step, and a draw that the engine refuses is drawn again.
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+WINDOWS = st.sampled_from([5, 7, 16, 64])
+
+
+def assert_windows_agree(
+    graph: Mapping[str, Any], catalog: Catalog, *windows: int, udf: ProcessUdfRunner | None = None
+) -> None:
+    whole = run_cubes(graph, catalog, WHOLE, udf=udf)
+    for window in windows:
+        made = run_cubes(graph, catalog, window, udf=udf)
+        assert made.keys() == whole.keys()
+        for key, cube in whole.items():
+            assert_same_cube(cube, made[key], graph)
+
+
+def test_every_registered_process_is_drawn() -> None:
+    drawn = {*STEPS, *PROCESSES}
+    assert drawn == set(process_ids())
+
+
+@pytest.mark.parametrize("process_id", sorted(set(STEPS) - {"run_udf"}))
+def test_windowed_is_whole_for_every_process_on_cubes(process_id: str, archive: Path, catalog: Catalog) -> None:
+    @settings(max_examples=3, suppress_health_check=SLOW)
+    @given(graph=graphs_with(process_id, catalog, archive.parent), window=WINDOWS)
+    def check(graph: Mapping[str, Any], window: int) -> None:
+        assert process_id in {n["process_id"] for n in graph.values()}
+        assert_windows_agree(graph, catalog, 7, window)
+
+    check()
+
+
+@pytest.mark.parametrize("process_id", sorted(PROCESSES))
+def test_windowed_is_whole_for_every_process_in_callbacks(
+    process_id: str, archive: Path, catalog: Catalog
+) -> None:
+    @settings(max_examples=2, suppress_health_check=SLOW)
+    @given(graph=graphs_calling(process_id, PROCESSES[process_id][0], catalog, archive.parent), window=WINDOWS)
+    def check(graph: Mapping[str, Any], window: int) -> None:
+        assert_windows_agree(graph, catalog, window)
+
+    check()
+
+
+def test_windowed_is_whole_for_user_defined_functions(
+    archive: Path, catalog: Catalog, udf_runner: ProcessUdfRunner
+) -> None:
+    @settings(max_examples=4, suppress_health_check=SLOW)
+    @given(graph=graphs_with("run_udf", catalog, archive.parent, udf_runner))
+    def check(graph: Mapping[str, Any]) -> None:
+        assert_windows_agree(graph, catalog, 16, udf=udf_runner)
+
+    check()
+
+
+def test_windowed_is_whole_for_random_graphs(archive: Path, catalog: Catalog) -> None:
+    @settings(max_examples=25, suppress_health_check=SLOW)
+    @given(graph=graphs(catalog, archive.parent), window=WINDOWS)
+    def check(graph: Mapping[str, Any], window: int) -> None:
+        assert_windows_agree(graph, catalog, 7, window)
+
+    check()
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(7200)
+def test_windowed_is_whole_for_very_many_random_graphs(archive: Path, catalog: Catalog) -> None:
+    @settings(hypothesis.settings.get_profile("proof"), suppress_health_check=SLOW)
+    @given(graph=graphs(catalog, archive.parent, most=9), window=st.integers(1, 64))
+    def check(graph: Mapping[str, Any], window: int) -> None:
+        assert_windows_agree(graph, catalog, 7, window)
+
+    check()
