@@ -16,6 +16,7 @@ from acreage.core.temporal import format_instant
 from acreage.engine.store import Stored
 
 _PIECE_BYTES = 64_000_000
+_EXACT = 2**53  # integers up to here are exact as 64-bit floats
 
 
 def pieces(stored: Stored) -> Iterator[Cube]:
@@ -65,8 +66,9 @@ def choose_encoding(stored: Stored) -> Encoding:
     info = np.iinfo(dtype)
     free = [
         c
-        for c in dict.fromkeys([meta.nodata, info.max, info.min, 0])
-        if c is not None and info.min <= c <= info.max
+        for c in dict.fromkeys([meta.nodata, info.max, info.min, 0, _EXACT, -_EXACT])
+        # A GeoTIFF's null value is a 64-bit float, also where its pixels are 64-bit integers.
+        if c is not None and info.min <= c <= info.max and abs(c) <= _EXACT
     ]
     nulls = False
     for cube in pieces(stored):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,11 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
         if meta.geometries is not None:
             _geometries(file, meta)
         variables = [_variable(file, name, dims, encoding, meta) for name in band_names(meta)]
-        for cube in pieces(stored):
-            _write_piece(variables, cube, meta, bands, dims, encoding)
+        try:
+            for cube in pieces(stored):
+                _write_piece(variables, cube, meta, bands, dims, encoding)
+        except RuntimeError as error:  # what the library raises when a disk is full
+            raise OSError(str(error)) from error
     return [path]
 
 
@@ -89,7 +93,7 @@ def _variable(file: Any, name: str, dims: list[Dimension], encoding: Encoding, m
     ]
     compressed = bool(dims) and all(chunks)
     variable = file.createVariable(
-        name,
+        _free_name(file, name),
         encoding.dtype,
         tuple(d.name for d in dims),
         fill_value=False if encoding.nodata is None else encoding.nodata,
@@ -100,9 +104,20 @@ def _variable(file: Any, name: str, dims: list[Dimension], encoding: Encoding, m
         ),
     )
     variable.set_auto_maskandscale(False)
+    variable.long_name = name
     if meta.box is not None:
         variable.grid_mapping = "crs"
     return variable
+
+
+def _free_name(file: Any, name: str) -> str:
+    """A variable's name: the band's, changed where netCDF cannot have it or something else has it."""
+    found = re.sub(r"[^\w.+@ -]", "_", name).strip() or "band"
+    if not (found[0].isalnum() or found[0] == "_"):
+        found = f"_{found}"
+    while found in file.variables or found in file.dimensions:
+        found += "_band"
+    return found
 
 
 def _lengths(dims: list[Dimension], meta: CubeMeta) -> list[int]:
