@@ -23,7 +23,7 @@ from acreage.engine.sources import SourceOp, source_region
 from acreage.engine.stages import BASE_MEMORY, Budget, cube_bytes, window_bytes
 
 SECONDS_PER_DECODED_BYTE = 8e-9
-SECONDS_PER_FILE = 1.5e-3
+SECONDS_PER_FILE = 1.0e-3
 SECONDS_PER_RESAMPLED_PIXEL = 8e-9
 SECONDS_PER_PROCESSED_BYTE = 2.5e-9
 DEFAULT_BLOCK = (512, 512)

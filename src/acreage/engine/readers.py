@@ -26,6 +26,8 @@ _OPEN_FILES = 64
 _local = threading.local()
 
 GDAL_OPTIONS: dict[str, Any] = {
+    # Windows are read once; GDAL's own default of a share of the machine's memory would not be in any plan.
+    "GDAL_CACHEMAX": 64_000_000,
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",

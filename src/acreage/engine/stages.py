@@ -16,7 +16,8 @@ from acreage.processes.registry import Blocks, Span
 from acreage.processes.vectors import geometry_windows
 
 WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
-BASE_MEMORY = 350_000_000  # interpreter, libraries, file handles and block cache, as measured on a small job
+# Interpreter, libraries, open files, index maps and the writer's buffers, as measured (docs/engine.md).
+BASE_MEMORY = 750_000_000
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class SceneFiles:
         folder: holds all the rest.
         bbox: (west, south, east, north) in degrees; every point of it lies in the scene.
         s2_dates, s1_dates: number of observation dates.
+        season: first and last day of the observations.
         seed: that it was simulated with.
     """
 
@@ -57,6 +58,7 @@ class SceneFiles:
     bbox: tuple[float, float, float, float]
     s2_dates: int
     s1_dates: int
+    season: Season
     seed: int
 
     @property
@@ -138,7 +140,7 @@ def open_scene(folder: Path) -> SceneFiles:
 def _files(folder: Path, settings: SceneSettings) -> SceneFiles:
     s2 = settings.dates(settings.s2_interval_days, 1)
     s1 = settings.dates(settings.s1_interval_days, 0)
-    return SceneFiles(folder, _inner_bbox(settings.box), len(s2), len(s1), settings.seed)
+    return SceneFiles(folder, _inner_bbox(settings.box), len(s2), len(s1), settings.season, settings.seed)
 
 
 def _jobs(

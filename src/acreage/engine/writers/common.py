@@ -15,12 +15,12 @@ from acreage.core.grid import Box
 from acreage.core.temporal import format_instant
 from acreage.engine.store import Stored
 
-_PIECE_BYTES = 64_000_000
+_PIECE_BYTES = 32_000_000
 _EXACT = 2**53  # integers up to here are exact as 64-bit floats
 
 
 def pieces(stored: Stored) -> Iterator[Cube]:
-    """The cube in bands of rows of some 64 MB; whole where it has no x and y."""
+    """The cube in bands of rows of some 32 MB; whole where it has no x and y."""
     meta = stored.meta
     if meta.box is None or isinstance(stored, Cube):
         yield stored if isinstance(stored, Cube) else stored.read(None)
