@@ -1,4 +1,4 @@
-"""What a plan says of its cost: memory, windows, decoded bytes; and that the advice in its errors is right."""
+"""What a plan says of its cost: memory, windows, decoded bytes; and that its advice is right."""
 
 from __future__ import annotations
 
@@ -139,4 +139,4 @@ def test_the_source_pixels_of_the_plan_are_those_that_the_run_reads(catalog: Cat
     assert done.usage.source_pixels == plan.estimate.source_pixels
     assert len(done.items_read) == 3
     assert plan.sources[0].collection == "SENTINEL2_L2A"
-    assert CRS == plan.nodes[0].meta.grid.crs
+    assert plan.nodes[0].meta.grid.crs == CRS

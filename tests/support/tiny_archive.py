@@ -181,7 +181,7 @@ def _reference(value: Any) -> Any:
 
 
 def chain(first: dict[str, Any], *steps: dict[str, Any]) -> dict[str, Any]:
-    """A graph of nodes that each take the one before as `data`; keys are n0, n1, ...; the last is the result."""
+    """A graph of nodes that each take the one before as `data`: n0, n1, ...; the last is the result."""
     nodes = {"n0": first}
     for number, step in enumerate(steps, 1):
         step = {**step, "arguments": {"data": {"from_node": f"n{number - 1}"}, **step["arguments"]}}
