@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from acreage.core.arrays import Masked
 from acreage.core.errors import InvalidInput
-from acreage.core.temporal import Season
+from acreage.core.temporal import Season, period_label
 from acreage.croptype.labels import open_samples
 from acreage.croptype.series import Samples, read_samples, season_dekads, write_samples
+from acreage.processes.registry import array_processes
 from support.croptype_samples import SEASON, make_samples
 
 FRENCH = "labels/dekad_2023_FRA_LPIS_POLY_110.geoparquet"
@@ -84,19 +86,31 @@ def test_the_default_season_has_24_dekads_and_a_lacking_one_is_refused(samples: 
         samples.in_season(Season(date(2019, 10, 1), date(2019, 11, 30)))
 
 
-def test_only_interior_gaps_of_optical_bands_are_filled_linearly_in_time() -> None:
+def test_only_interior_gaps_of_optical_bands_are_filled_linearly_over_dekads() -> None:
     samples = make_samples(4)
     series = np.full(24, np.nan, np.float32)
     series[[2, 5, 9]] = (100, 400, 0)
     samples.values[0, :, 0] = series
     radar = samples.values[:, :, 5:].copy()
     filled = samples.with_gaps_filled()
-    days = [(d - samples.dekads[0]).days for d in samples.dekads]
-    expected = np.interp(days, [days[2], days[5], days[9]], (100, 400, 0))
+    expected = np.interp(range(24), [2, 5, 9], (100, 400, 0))
     np.testing.assert_allclose(filled.values[0, 2:10, 0], expected[2:10], rtol=1e-6)
     assert np.isnan(filled.values[0, :2, 0]).all()
     assert np.isnan(filled.values[0, 10:, 0]).all()
     np.testing.assert_array_equal(filled.values[:, :, 5:], radar)
+
+
+def test_gaps_are_filled_as_the_process_of_the_preprocessing_graph_fills_them() -> None:
+    samples = make_samples(6)
+    hidden = np.random.default_rng(3).random(samples.values.shape[:2]) < 0.4
+    samples.values[hidden] = np.nan
+    filled = samples.with_gaps_filled()
+    labels = tuple(period_label("dekad", datetime(d.year, d.month, d.day)) for d in samples.dekads)
+    optical = samples.values[:, :, :5].transpose(1, 0, 2)
+    series = Masked(optical, np.isfinite(optical), is_array=True, labels=labels)
+    result = array_processes()["array_interpolate_linear"].function(data=series)
+    expected = np.where(result.validity(), result.values, np.nan).transpose(1, 0, 2)
+    np.testing.assert_allclose(filled.values[:, :, :5], expected, rtol=1e-6)
 
 
 def test_the_french_series_decode_as_a_few_lines_of_numpy_do(real_data: Path) -> None:

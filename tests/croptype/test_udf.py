@@ -223,13 +223,22 @@ def test_the_model_is_loaded_once_a_process(samples: Samples, model_file: ModelF
     assert crop_type_udf.load_classifier.cache_info().misses == 1
 
 
-def test_openeos_own_cube_type_comes_back_as_that_type(samples: Samples, model_file: ModelFile) -> None:
-    from openeo.udf import XarrayDataCube
+def test_the_official_client_runs_the_udf(samples: Samples, model_file: ModelFile) -> None:
+    from openeo.udf import UdfData, XarrayDataCube
+    from openeo.udf.run_code import run_udf_code
 
     cube = cube_of(samples, 2, 3)
-    result = apply_datacube(XarrayDataCube(cube), context(model_file))  # type: ignore[arg-type]
-    assert isinstance(result, XarrayDataCube)
+    source = Path(crop_type_udf.__file__).read_text("utf-8")
+    given = UdfData(datacube_list=[XarrayDataCube(cube)], user_context=context(model_file))
+    (result,) = run_udf_code(source, given).get_datacube_list()
     xr.testing.assert_identical(result.get_array(), apply_datacube(cube, context(model_file)))
+
+
+def test_the_udf_names_its_bands_to_back_ends_that_ask() -> None:
+    from openeo.metadata import Band, BandDimension, CubeMetadata
+
+    given = CubeMetadata([BandDimension("bands", bands=[Band("B02"), Band("B03")])])
+    assert crop_type_udf.apply_metadata(given, {}).band_names == ["class", "confidence"]
 
 
 BARE = """

@@ -101,17 +101,18 @@ class Samples:
         return replace(self, dekads=tuple(wanted), values=self.values[:, index])
 
     def with_gaps_filled(self) -> Samples:
-        """Interior gaps of the S2 bands interpolated linearly in time, ends left missing.
+        """Interior gaps of the S2 bands interpolated linearly, ends left missing.
 
-        The same that `array_interpolate_linear` does to the S2 composites in the preprocessing graph.
+        The same that `array_interpolate_linear` does to the S2 composites in the preprocessing graph: dekads are
+        counted, since period labels have no value.
         """
-        days = np.array(self.dekads, "datetime64[D]").astype(np.float64)
+        steps = np.arange(len(self.dekads), dtype=np.float64)
         values = self.values.copy()
         for b in [i for i, band in enumerate(self.bands) if sensor_of(band) == "S2"]:
             for row in values[:, :, b]:
                 known = np.isfinite(row)
                 if known.any():
-                    row[:] = np.interp(days, days[known], row[known], left=np.nan, right=np.nan)
+                    row[:] = np.interp(steps, steps[known], row[known], left=np.nan, right=np.nan)
         return replace(self, values=values)
 
 

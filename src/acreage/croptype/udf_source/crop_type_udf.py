@@ -388,11 +388,14 @@ def load_classifier(path: str, sha256: str) -> Classifier:
 # ---------------------------------------------------------------------------------------------------- UDF
 
 
-def apply_datacube(cube: xr.DataArray, context: dict[str, Any]) -> Any:
-    """Class and confidence of every pixel; see the module's text for input, output and context.
+def apply_metadata(metadata: Any, context: dict[str, Any]) -> Any:
+    """The bands of the result, for back ends that ask before they run (`openeo.metadata.CubeMetadata`)."""
+    return metadata.rename_labels(dimension="bands", target=list(OUTPUT_BANDS))
 
-    `cube` is an xarray.DataArray or an openeo.udf.XarrayDataCube; the same type comes back.
-    """
+
+# openEO's client looks at the annotations themselves: both must be xarray.DataArray, and real classes, not text.
+def apply_datacube(cube: xr.DataArray, context: dict[str, Any]) -> xr.DataArray:
+    """Class and confidence of every pixel; see the module's text for input, output and context."""
     for key in ("model", "model_sha256"):
         if not isinstance(context.get(key), str):
             raise ValueError(
@@ -400,11 +403,7 @@ def apply_datacube(cube: xr.DataArray, context: dict[str, Any]) -> Any:
             )
     torch.set_num_threads(int(context.get("threads", 1)))
     classifier = load_classifier(context["model"], context["model_sha256"])
-    wrapped = hasattr(cube, "get_array")
-    result = classify_cube(
-        cube.get_array() if wrapped else cube, classifier, int(context.get("batch_pixels", 2048))
-    )
-    return type(cube)(result) if wrapped else result
+    return classify_cube(cube, classifier, int(context.get("batch_pixels", 2048)))
 
 
 def classify_cube(cube: xr.DataArray, classifier: Classifier, batch_pixels: int = 2048) -> xr.DataArray:
