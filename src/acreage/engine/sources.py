@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acreage.catalog.items import BandInfo, CollectionInfo, Search, SourceItem
+from acreage.catalog.items import BandInfo, CollectionInfo, Raster, Search, SourceItem
 from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.cube import Cube, CubeMeta, Dimension
 from acreage.core.errors import ItemUnreadable, LabelNotAvailable, NoDataAvailable
@@ -17,7 +17,7 @@ from acreage.core.grid import Box, Grid, utm_crs
 from acreage.core.provenance import InputItem
 from acreage.engine.plan import Context
 from acreage.engine.readers import read_raster
-from acreage.processes.resample_kernels import index_map, resample, support
+from acreage.processes.resample_kernels import index_map, is_identity, resample, support
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class SourceOp:
 
     def _read_step(self, step: TimeStep, box: Box, values: Array, valid: BoolArray, context: Context) -> None:
         """Fill one time step, arrays of shape (bands, rows, columns)."""
-        touching = [item for item in step.items if _touches(item, box)]
+        touching = [item for item in step.items if _touches(item, box, self.method)]
         if len(touching) == 1:
             for b, band in enumerate(self.bands):
                 part = self._read_band(touching[0], band, self.method, box, context)
@@ -78,20 +78,24 @@ class SourceOp:
                     values[b], valid[b] = part[0], True if part[1] is None else part[1]
             return
         winner = self._winners(touching, box, context)
+        loose = winner < 0
         for n, item in enumerate(touching):
             mine = winner == n
-            if not mine.any():
+            if not (mine | loose).any():
                 continue
             for b, band in enumerate(self.bands):
                 part = self._read_band(item, band, self.method, box, context)
                 if part is not None:
-                    values[b][mine] = part[0][mine]
-                    valid[b][mine] = True if part[1] is None else part[1][mine]
+                    wanted = mine | (loose & ~valid[b])
+                    values[b][wanted] = part[0][wanted]
+                    valid[b][wanted] = True if part[1] is None else part[1][wanted]
 
     def _winners(self, items: Sequence[SourceItem], box: Box, context: Context) -> Array:
-        """Per pixel the index of the first item whose reference band is valid there, -1 where none is.
+        """Per pixel the index of the first item whose reference band is valid there.
 
-        It depends on the items, not on the bands that are loaded, so that all loads of a collection agree.
+        Else of the first item that covers the pixel, and -1 where none does (an average may reach there all
+        the same): a pixel has the same item whether or not its window holds parts of others. It depends on the
+        items, not on the bands that are loaded, so that all loads of a collection agree.
         """
         winner = np.full(box.shape, -1, np.int16)
         for n, item in enumerate(items):
@@ -101,6 +105,11 @@ class SourceOp:
             part = self._read_band(item, self.reference, "near", box, context)
             if part is not None:
                 winner[open_ & (True if part[1] is None else part[1])] = n
+        for n, item in enumerate(items):
+            raster = item.rasters.get(self.reference)
+            open_ = winner < 0
+            if raster is not None and open_.any():
+                winner[open_ & _covered(raster, box)] = n
         return winner
 
     def _read_band(
@@ -120,7 +129,7 @@ class SourceOp:
             return None
         context.log.read.add(InputItem(item.collection, item.id, item.href))
         context.log.pixels += source.size
-        if raster.box.grid.aligned_with(box.grid) and source.on(box.grid) == box:
+        if is_identity(method, raster.box.grid, box.grid) and source.on(box.grid) == box:
             return values, valid
         return resample(values, valid, source, index_map(source.grid, box), method)
 
@@ -128,13 +137,22 @@ class SourceOp:
 @lru_cache(maxsize=8192)
 def source_region(raster: Box, box: Box, method: str) -> Box:
     """The pixels of a raster's box that a box on any grid needs."""
-    if raster.grid.aligned_with(box.grid):
+    if is_identity(method, raster.grid, box.grid):
         return box.on(raster.grid).intersect(raster)
     return box.project(raster.grid, support(method, raster.grid, box.grid)).intersect(raster)
 
 
-def _touches(item: SourceItem, box: Box) -> bool:
-    return any(not source_region(r, box, "near").is_empty for r in {r.box for r in item.rasters.values()})
+def _touches(item: SourceItem, box: Box, method: str) -> bool:
+    return any(not source_region(r, box, method).is_empty for r in {r.box for r in item.rasters.values()})
+
+
+def _covered(raster: Raster, box: Box) -> BoolArray:
+    """Where a box's pixel centres lie in a raster, whatever its values."""
+    source = source_region(raster.box, box, "near")
+    if source.is_empty:
+        return np.zeros(box.shape, bool)
+    _, valid = resample(np.ones(source.shape, bool), None, source, index_map(source.grid, box), "near")
+    return np.ones(box.shape, bool) if valid is None else valid
 
 
 def pick_bands(info: CollectionInfo, wanted: Sequence[str] | None) -> tuple[BandInfo, ...]:

@@ -61,6 +61,11 @@ def check_method(method: str, dtype: np.dtype[np.generic]) -> None:
         )
 
 
+def is_identity(method: str, source: Grid, target: Grid) -> bool:
+    """True where resampling copies pixels: both grids are one, and the method leaves such values alone."""
+    return source.aligned_with(target) and method not in _NOT_IDENTITY
+
+
 def support(method: str, source: Grid, target: Grid | Box) -> int:
     """How many source pixels around the covering ones a method needs, one pixel of slack included.
 
