@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/estimates.py --scene build/demo/scene
 
-Runs the preprocessing graph of the crop type workflow on a simulated scene, whole and in windows of 64 pixels, each in a
+Runs the preprocessing graph of the crop type workflow on a simulated scene, whole and in windows of 64
+pixels, each in a
 process of its own, and prints estimated and measured core-seconds and memory.
 """
 
@@ -52,7 +53,9 @@ def measure(scene: Path, window: int | None, folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scene", type=Path, required=True)
     parser.add_argument("--window", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)

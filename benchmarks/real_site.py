@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/real_site.py --data ../shared/data --out build/real-site
 
 Two experiments. `french`: a model trained on the 500 real French series of 2023; no parcel of the site was
-seen. `crossed`: the site's own parcels in two halves, a model trained on one and tested on the other; crops with
+seen. `crossed`: the site's own parcels in two halves, a model trained on one and tested on the other; crops
+with
 one parcel only are always trained on and never tested.
 """
 
@@ -88,14 +89,18 @@ def halves(parcels: gpd.GeoDataFrame, legend: Legend) -> np.ndarray:
 
 def main() -> None:
     """Run both experiments; write pictures, tables and a summary."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     given = arguments.parse_args()
     site, console = Site(given.data, given.out), Console()
     summary = {}
     for name, found in (("french", french(site)), ("crossed", crossed(site))):
-        console.print(f"\n{name}: {found.parcels_right} of {len(found.scored)} parcels right by majority, ", end="")
+        console.print(
+            f"\n{name}: {found.parcels_right} of {len(found.scored)} parcels right by majority, ", end=""
+        )
         console.print(f"{found.pixels.accuracy:.3f} of {int(found.pixels.support.sum())} pixels")
         console.print(agreement_table(found), markup=False, highlight=False)
         summary[name] = {
@@ -114,7 +119,14 @@ def french(site: Site) -> Agreement:
     series = series.in_season(Season.parse("2023-03-01/2023-10-31")).with_gaps_filled()
     folder, legend = site.map("french", series, TrainingOptions())
     note = "Trained on 500 French series of 2023; no parcel of this site was seen. Land cover mask: a stand-in made of the parcels."
-    draw_product(folder, site.out / "french.png", legend=legend, title=f"Crop types, Flanders, {SEASON}", note=note, reference=site.parcels)
+    draw_product(
+        folder,
+        site.out / "french.png",
+        legend=legend,
+        title=f"Crop types, Flanders, {SEASON}",
+        note=note,
+        reference=site.parcels,
+    )
     return agreement(folder / "classes.tif", site.parcels, legend)
 
 

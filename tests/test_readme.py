@@ -26,7 +26,9 @@ def test_the_chain_of_the_readme_runs_from_archive_to_map(tmp_path: Path) -> Non
     assert [c[1] for c in commands] == ["simulate", "sample", "train", "validate", "map"]
     for command in commands:
         program = Path(sys.executable).parent / command[0]
-        done = subprocess.run([program, *command[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [program, *command[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
     with rasterio.open(tmp_path / "build/map/classes.tif") as classes:

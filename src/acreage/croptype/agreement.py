@@ -80,7 +80,9 @@ def agreement(classes: Path, parcels: gpd.GeoDataFrame, legend: Legend) -> Agree
     found = [legend.classify(str(label)) for label in table["label"]]
     inside = _numbers(table, values.shape, transform)
     names = [c.name for c in legend.classes]
-    rows, references, predictions = [], [], []
+    rows: list[ParcelAgreement] = []
+    references: list[int] = []
+    predictions: list[int] = []
     for number, reference in enumerate(found):
         mine = values[inside == number + 1]
         if reference is None or not mine.size:

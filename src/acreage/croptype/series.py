@@ -103,7 +103,8 @@ class Samples:
     def with_gaps_filled(self) -> Samples:
         """Interior gaps of the S2 bands interpolated linearly, ends left missing.
 
-        The same that `array_interpolate_linear` does to the S2 composites in the preprocessing graph: dekads are
+        The same that `array_interpolate_linear` does to the S2 composites in the preprocessing graph: dekads
+        are
         counted, since period labels have no value.
         """
         steps = np.arange(len(self.dekads), dtype=np.float64)

@@ -1,1 +1,3 @@
-"""openEO processes: plain functions on in-memory cubes and masked arrays, beside their descriptions and footprints."""
+"""openEO processes: plain functions on in-memory cubes and masked arrays, beside their descriptions and
+footprints.
+"""

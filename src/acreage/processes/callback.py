@@ -1,6 +1,7 @@
 """Callbacks: the process graphs given to apply, reduce_dimension and the like, compiled and ready to call.
 
-The engine's parser makes them; processes call them. A callback computes on whole arrays at once: a scalar parameter
+The engine's parser makes them; processes call them. A callback computes on whole arrays at once: a scalar
+parameter
 is a `Masked` with one element a pixel, an array parameter has the array axis first.
 """
 
@@ -12,7 +13,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from acreage.core.arrays import Masked, from_list, scalar
-from acreage.core.errors import ProcessParameterMissing
+from acreage.core.errors import ProcessGraphError, ProcessParameterMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class CallbackNode:
 class ArrayFunction(Protocol):
     """A process on masked arrays: keyword arguments by their openEO names, JSON or Masked or BoundCallback."""
 
-    def __call__(self, *args: Any, **arguments: Any) -> Any: ...
+    def __call__(self, *args: Any, **arguments: Any) -> Any:
+        """The result of the process."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,7 @@ class Callback:
         results: list[Any] = []
         for node, function in zip(self.nodes, self.functions, strict=True):
             if function is None:
-                raise ProcessParameterMissing(
-                    "run_udf cannot be mixed with other processes in one callback.",
-                    hint="Make run_udf the only node of the callback, and use a second apply for the rest.",
-                )
+                raise _no_function(node)
             arguments = {name: _resolve(value, results, scope) for name, value in node.arguments.items()}
             results.append(function(**arguments))
         return results[self.result]
@@ -107,7 +107,20 @@ class BoundCallback:
     scope: Mapping[str, Any]
 
     def __call__(self, **parameters: Any) -> Any:
+        """The raw result; the parameters given here hide those of the scope."""
         return self.callback.evaluate({**self.scope, **parameters})
+
+
+def _no_function(node: CallbackNode) -> ProcessGraphError:
+    if node.process_id == "run_udf":
+        return ProcessGraphError(
+            "run_udf cannot be mixed with other processes in one callback.",
+            hint="Make run_udf the only node of the callback, and use a second apply for the rest.",
+        )
+    return ProcessGraphError(
+        f"Process {node.process_id!r} (node {node.key!r}) works on data cubes; this callback computes on values.",
+        hint="Call it outside of the callback, or in apply_neighborhood.",
+    )
 
 
 def as_masked(value: Any) -> Masked:
@@ -125,7 +138,8 @@ def _resolve(value: Any, results: list[Any], scope: Mapping[str, Any]) -> Any:
     if isinstance(value, ParameterRef):
         if value.name not in scope:
             raise ProcessParameterMissing(
-                f"The callback uses a parameter {value.name!r} that is not defined here; defined are {', '.join(sorted(scope)) or 'none'}."
+                f"The callback uses a parameter {value.name!r} that is not defined here.",
+                hint=f"Defined are {', '.join(sorted(scope)) or 'none'}.",
             )
         return scope[value.name]
     if isinstance(value, Callback):

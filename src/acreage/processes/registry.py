@@ -17,9 +17,13 @@ from acreage.processes.specs import load_spec
 
 
 class Footprint(Protocol):
-    """From pixels of the output to the pixels of one input that they need; engine cuts the answer to the input."""
+    """From pixels of the output to the pixels of one input that they need; engine cuts the answer to the
+    input.
+    """
 
-    def __call__(self, out: Box, full_input: Box) -> Box: ...
+    def __call__(self, out: Box, full_input: Box) -> Box:
+        """The input pixels for some output pixels; may reach beyond the input."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Pointwise:
     """Each output pixel needs the same pixel of the input (both on one grid)."""
 
     def __call__(self, out: Box, full_input: Box) -> Box:
+        """The same pixels."""
         return out.on(full_input.grid)
 
 
@@ -38,6 +43,7 @@ class Halo:
     rows: int
 
     def __call__(self, out: Box, full_input: Box) -> Box:
+        """The pixels and their halo."""
         return out.on(full_input.grid).expand(self.columns, self.rows)
 
 
@@ -54,6 +60,7 @@ class Blocks:
     overlap_rows: int = 0
 
     def __call__(self, out: Box, full_input: Box) -> Box:
+        """The blocks that the pixels lie in, with their overlap."""
         out = out.on(full_input.grid)
         if out.is_empty:
             return out
@@ -81,6 +88,7 @@ class Warp:
     margin: int
 
     def __call__(self, out: Box, full_input: Box) -> Box:
+        """The covering pixels on the input's grid, and the margin."""
         return out.project(full_input.grid, self.margin)
 
 
@@ -91,6 +99,7 @@ class Span:
     axes: frozenset[Literal["x", "y"]] = frozenset({"x", "y"})
 
     def __call__(self, out: Box, full_input: Box) -> Box:
+        """The whole input along the unbounded axes."""
         if self.axes == {"x", "y"}:
             return full_input
         out = out.on(full_input.grid)
@@ -111,16 +120,21 @@ Footprints = Callable[..., Mapping[str, Footprint]]
 class CubeProcess:
     """A process on data cubes.
 
-    All three functions take the process's openEO parameters by name (defaults of the description filled in). Cube
+    All three functions take the process's openEO parameters by name (defaults of the description filled in).
+    Cube
     arguments are `CubeMeta` in `describe` and `footprints`, and `Cube` in `run`; callbacks are `Callback`.
 
     Attributes:
         id: process id.
-        describe: metadata of the output over its full extent; raises ProcessGraphError subclasses for bad arguments.
-        run: the eager function; its keyword `out: CubeMeta` says which piece to compute. Each input cube covers exactly what
+        describe: metadata of the output over its full extent; raises ProcessGraphError subclasses for bad
+            arguments.
+        run: the eager function; its keyword `out: CubeMeta` says which piece to compute. Each input cube
+            covers exactly what
             its footprint asks for (cut to the input's full extent).
-        footprints: by name of each cube parameter; a cube parameter that is not named is Pointwise. Takes `out: CubeMeta` too.
-        grid_transparent: True for processes that neither read pixels nor care about the grid, so that a loaded cube's
+        footprints: by name of each cube parameter; a cube parameter that is not named is Pointwise. Takes
+            `out: CubeMeta` too.
+        grid_transparent: True for processes that neither read pixels nor care about the grid, so that a
+            loaded cube's
             grid may still be decided after them.
     """
 

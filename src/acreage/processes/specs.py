@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,8 @@ _FOLDERS = ("", "proposals", "missing-processes")
 def _official_folder() -> Path:
     # The package's own import loads all descriptions into a namespace; only its files are needed here.
     package = find_spec("openeo_processes_dask")
-    assert package is not None and package.submodule_search_locations
+    assert package is not None
+    assert package.submodule_search_locations
     return Path(next(iter(package.submodule_search_locations))) / "specs" / "openeo-processes"
 
 
@@ -28,11 +29,12 @@ def _overlay() -> Mapping[str, Any]:
     return data
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_spec(process_id: str) -> Mapping[str, Any]:
     """The description of a process: official, overlaid key by key with ours.
 
-    In the overlay, `parameters` replaces the official list of parameters, all other keys replace their official value.
+    In the overlay, `parameters` replaces the official list of parameters, all other keys replace their
+    official value.
 
     Raises:
         KeyError: neither the specification nor the overlay has the process.

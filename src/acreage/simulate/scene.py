@@ -129,7 +129,9 @@ def open_scene(folder: Path) -> SceneFiles:
     try:
         data = json.loads((folder / "scene.json").read_text("utf-8"))
         known = {f.name for f in fields(SceneSettings)} - {"season"}
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known
+        }
         return _files(folder, SceneSettings(season=Season.parse(data["season"]), **values))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput(

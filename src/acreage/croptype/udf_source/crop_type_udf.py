@@ -393,7 +393,8 @@ def apply_metadata(metadata: Any, context: dict[str, Any]) -> Any:
     return metadata.rename_labels(dimension="bands", target=list(OUTPUT_BANDS))
 
 
-# openEO's client looks at the annotations themselves: both must be xarray.DataArray, and real classes, not text.
+# openEO's client looks at the annotations themselves: both must be xarray.DataArray, and real classes, not
+# text.
 def apply_datacube(cube: xr.DataArray, context: dict[str, Any]) -> xr.DataArray:
     """Class and confidence of every pixel; see the module's text for input, output and context."""
     for key in ("model", "model_sha256"):
