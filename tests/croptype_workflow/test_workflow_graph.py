@@ -106,12 +106,21 @@ def test_the_functions_that_build_the_graphs_stay_short(function: str) -> None:
     assert found.end_lineno - found.lineno + 1 <= 60
 
 
+COMMON = (
+    "load_collection",
+    "resample_spatial",
+    "to_scl_dilation_mask",
+    "aggregate_temporal_period",
+    "sar_backscatter",
+    "array_interpolate_linear",
+)
+
+
 def test_sampling_and_maps_read_the_very_same_cube() -> None:
     def series(name: str) -> list[dict[str, Any]]:
         """The load and resample calls without their areas."""
         found = []
-        for process in ("load_collection", "resample_spatial", "to_scl_dilation_mask", "aggregate_temporal_period",
-                        "sar_backscatter", "array_interpolate_linear"):  # fmt: skip
+        for process in COMMON:
             for node in calls(name, process):
                 arguments = {
                     k: v for k, v in node["arguments"].items() if k not in ("spatial_extent", "data")

@@ -123,7 +123,7 @@ BANDS = (("B04", 10, "u2"), ("B08", 10, "u2"), ("B05", 20, "u2"), ("SCL", 20, "u
 
 @pytest.fixture(scope="module")
 def granules(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
-    """Two granules of one datatake that overlap by 20 columns; holes in their bands and in their SCL differ."""
+    """Two granules of one datatake that overlap by 20 columns; holes in bands and in SCL differ."""
     rng = np.random.default_rng(3)
     made = TinyArchive(tmp_path_factory.mktemp("granules"))
     for n, west in enumerate((WEST, WEST + 400)):

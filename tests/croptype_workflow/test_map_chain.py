@@ -1,0 +1,171 @@
+"""The whole chain on a tiny archive: graph, engine, UDF, product; and what it says where nothing was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from pyproj import Transformer
+from tests.support.croptype_samples import QUICK, make_samples
+from tests.support.tiny_archive import NORTH, WEST, Layer, TinyArchive
+
+from acreage.catalog import open_catalog
+from acreage.cli.embedded import EmbeddedRunner
+from acreage.core.errors import AcreageError, NoDataAvailable, OutputExists
+from acreage.core.grid import Box
+from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND, Legend, LegendClass
+from acreage.core.temporal import Season
+from acreage.croptype.mapping import MapJob, MapResult, make_map
+from acreage.croptype.modelfile import save_model
+from acreage.croptype.training import train
+from acreage.croptype.workflow import CubeSettings, map_grid
+from acreage.engine.stages import Budget
+from acreage.udf.contract import UdfLimits
+from acreage.udf.runner import ProcessUdfRunner
+
+SETTINGS = CubeSettings(s2_bands=("B02", "B03", "B04", "B08", "B11"), buffer=150.0)
+SEASON = Season.parse("2019-03-01/2019-10-31")
+ASSETS = ("B02", "B03", "B04", "B08")
+DAYS = ("2019-04-02", "2019-06-11", "2019-08-20")
+SIZE = 128
+
+
+def area() -> Box:
+    """20 x 20 pixels at the centre of the archive."""
+    to_map = Transformer.from_crs("EPSG:32631", SETTINGS.crs, always_xy=True)
+    x, y = to_map.transform(WEST + 5 * SIZE, NORTH - 5 * SIZE)
+    return map_grid(SETTINGS).box_covering(x - 99, y - 99, x + 91, y + 91)
+
+
+def archive(folder: Path, scl: int, sigma0: float) -> Path:
+    """Three dates of S2 with one scene class everywhere, three of S1; cropland in the west only."""
+    rng = np.random.default_rng(5)
+    made = TinyArchive(folder)
+    half = SIZE // 2
+    for n, day in enumerate(DAYS):
+        layers = {b: Layer(rng.integers(300, 3000, (SIZE, SIZE)).astype(np.uint16)) for b in ASSETS}
+        layers["B11"] = Layer(rng.integers(300, 3000, (half, half)).astype(np.uint16), 20)
+        layers["SCL"] = Layer(np.full((half, half), scl, np.uint8), 20)
+        made.s2(f"s2-{n}", day, layers)
+        radar = Layer(np.full((SIZE, SIZE), sigma0, np.float32), nodata=None)
+        made.add(
+            "sentinel-1-sigma0",
+            f"s1-{n}",
+            f"{day}T17:30:00Z",
+            {"vv": radar, "vh": radar},
+            **{"sat:absolute_orbit": n},
+        )
+    height = Layer(np.full((50, 50), 20, np.float32), 30, nodata=None)
+    made.add("cop-dem-glo-30", "dem", "2021-04-22T00:00:00Z", {"data": height})
+    cover = np.full((SIZE, SIZE), 40, np.uint8)
+    cover[:, half:] = 10
+    made.add("esa-worldcover", "lc", "2021-01-01T00:00:00Z", {"map": Layer(cover)})
+    return made.write()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    classes = (
+        LegendClass(1, "wheat", "Wheat", "#e0c040", (40,), ("wheat",)),
+        LegendClass(2, "maize", "Maize", "#c08020", (40,), ("maize",)),
+    )
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    save_model(train(make_samples(), Legend("test", classes), (40,), QUICK), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def udf() -> Iterator[ProcessUdfRunner]:
+    with ProcessUdfRunner(UdfLimits(timeout_s=120), workers=1) as runner:
+        yield runner
+
+
+def mapped(root: Path, model: Path, udf: ProcessUdfRunner, out: Path, **changes: Any) -> MapResult:
+    job = MapJob(
+        **{
+            "area": area(),
+            "area_name": "tiny",
+            "season": SEASON,
+            "model": model,
+            "settings": SETTINGS,
+            **changes,
+        }
+    )
+    return make_map(job, EmbeddedRunner(open_catalog(root), Budget(3_000_000_000, 1, 16), udf), out)
+
+
+def counts_on_cropland(result: MapResult) -> tuple[set[int], set[int]]:
+    """The numbers of S2 and of S1 observations that occur on cropland."""
+    with rasterio.open(result.product.observations) as file, rasterio.open(result.product.classes) as classes:
+        cropland = classes.read(1) != NOT_CROPLAND
+        s2, s1 = (set(np.unique(band[cropland]).tolist()) for band in file.read())
+    return s2, s1
+
+
+def test_clear_sky_gives_classes_on_cropland_and_counts_of_every_observation(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    result = mapped(archive(tmp_path / "a", 4, 0.1), model, udf, tmp_path / "map")
+    pixels = result.product.pixels
+    assert set(pixels) <= {1, 2, NOT_CROPLAND}
+    assert sum(pixels.values()) == area().size
+    assert pixels[NOT_CROPLAND] > 50
+    assert sum(n for code, n in pixels.items() if code in (1, 2)) > 50
+    assert counts_on_cropland(result) == ({3}, {3})
+    assert {i.id for i in result.job.items} == {
+        *(f"s2-{n}" for n in range(3)),
+        *(f"s1-{n}" for n in range(3)),
+        "dem",
+        "lc",
+    }
+
+
+def test_clouds_all_season_and_no_radar_are_reported_as_cropland_without_observation(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    result = mapped(archive(tmp_path / "a", 9, float("nan")), model, udf, tmp_path / "map")
+    assert set(result.product.pixels) == {NO_OBSERVATION, NOT_CROPLAND}
+    assert counts_on_cropland(result) == ({0}, {0})
+
+
+def test_clouds_all_season_leave_the_radar_to_decide_and_the_counts_say_so(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    result = mapped(archive(tmp_path / "a", 9, 0.1), model, udf, tmp_path / "map")
+    assert set(result.product.pixels) <= {1, 2, NOT_CROPLAND}
+    assert counts_on_cropland(result) == ({0}, {3})
+
+
+def test_a_failed_map_leaves_nothing_and_a_finished_one_is_not_overwritten(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    root = archive(tmp_path / "a", 4, 0.1)
+    out = tmp_path / "maps" / "map"
+    (root.parent / "sentinel-2-l2a" / "s2-1" / "red.tif").write_bytes(b"nothing")
+    with pytest.raises(AcreageError, match="s2-1"):
+        mapped(root, model, udf, out)
+    assert not out.parent.exists() or list(out.parent.iterdir()) == []
+    far = Box(area().grid, 0, -100, 20, -80)
+    with pytest.raises(NoDataAvailable):
+        mapped(root, model, udf, out, area=far)
+    out.mkdir(parents=True)
+    (out / "classes.tif").write_text("precious")
+    with pytest.raises(OutputExists):
+        mapped(root, model, udf, out)
+    assert (out / "classes.tif").read_text() == "precious"
+
+
+def test_a_model_for_other_bands_refuses_before_anything_is_read(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    root = archive(tmp_path / "a", 4, 0.1)
+    settings = CubeSettings(s2_bands=("B02", "B03", "B04"), buffer=150.0)
+    with pytest.raises(AcreageError, match="B08"):
+        mapped(root, model, udf, tmp_path / "map", settings=settings)
+    with pytest.raises(AcreageError, match="10-21"):
+        mapped(root, model, udf, tmp_path / "map", season=Season.parse("2019-03-01/2019-09-30"))
+    assert not (tmp_path / "map").exists()
