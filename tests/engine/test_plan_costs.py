@@ -73,6 +73,31 @@ def test_a_budget_that_is_too_small_names_one_that_works(catalog: Catalog) -> No
         make_plan(parsed, catalog, Budget(int((needed - 0.02) * 1e9), 2))
 
 
+def spatial(process_id: str, **arguments: Any) -> dict[str, Any]:
+    inner = {"r": {**node("mean", data={"from_parameter": "data"}), "result": True}}
+    step = node(process_id, reducer={"process_graph": inner}, **arguments)
+    return chain(load(["B04"], extent(SIZE, SIZE), MARCH), step)
+
+
+CORNERS = [[3.0, 50.51], [3.07, 50.51], [3.07, 50.55], [3.0, 50.55], [3.0, 50.51]]
+PARCEL = {"type": "Polygon", "coordinates": [CORNERS]}
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [spatial("reduce_spatial"), spatial("aggregate_spatial", geometries=PARCEL)],
+    ids=["reduce_spatial", "aggregate_spatial"],
+)
+def test_what_must_be_whole_in_memory_is_refused_where_it_does_not_fit(
+    catalog: Catalog, graph: dict[str, Any]
+) -> None:
+    with pytest.raises(MemoryBudgetExceeded) as caught:
+        planned(graph, catalog, Budget(BASE_MEMORY + 1_000_000, 2))
+    (enough,) = re.findall(r"--memory ([\d.]+GB)", caught.value.hint)
+    plan = planned(graph, catalog, budget_of(load_settings(), enough, 2))
+    assert plan.estimate.memory_bytes <= float(enough.removesuffix("GB")) * 1e9
+
+
 @pytest.mark.parametrize("memory", [BASE_MEMORY + 3_000_000, BASE_MEMORY + 30_000_000, 4_000_000_000])
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_expected_memory_stays_within_the_budget(catalog: Catalog, memory: int, threads: int) -> None:

@@ -94,8 +94,8 @@ class SourceOp:
         """Per pixel the index of the first item whose reference band is valid there.
 
         Else of the first item that covers the pixel, and -1 where none does (an average may reach there all
-        the same): a pixel has the same item whether or not its window holds parts of others. It depends on the
-        items, not on the bands that are loaded, so that all loads of a collection agree.
+        the same): a pixel has the same item whether or not its window holds parts of others. It depends on
+        the items, not on the bands that are loaded, so that all loads of a collection agree.
         """
         winner = np.full(box.shape, -1, np.int16)
         for n, item in enumerate(items):

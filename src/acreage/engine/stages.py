@@ -96,6 +96,7 @@ def _stage(nodes: Sequence[PlanNode], targets: Sequence[int], done: set[int], bu
     if node.process_id == AGGREGATE:
         return _geometry_stage(nodes, stage, budget)
     if node.meta.box is None:
+        _check_fits(window_bytes(Program.of(nodes, stage), None), budget, 1)
         return stage
     size = _window_size(nodes, stage, node.meta.box, budget)
     windows = tuple(node.meta.box.windows(size, size))
@@ -111,6 +112,10 @@ def _geometry_stage(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> 
     upstream = aggregate_program(nodes, stage)
     size = _window_size(nodes, None, data.box, budget, upstream)
     parts = geometry_windows(shapes_on(nodes, node), data.box, size * size)
+    # A window is never smaller than its geometry, however little memory there is.
+    largest = max((box for box, _ in parts), key=lambda b: b.size, default=None)
+    if largest is not None:
+        _check_fits(window_bytes(upstream, largest), budget, min(budget.threads, len(parts)))
     return Stage(
         stage.targets, stage.nodes, stage.given, tuple(box for box, _ in parts), tuple(i for _, i in parts)
     )
@@ -135,14 +140,20 @@ def _window_size(
         if needed > share or (count < budget.threads and size > 64):
             continue
         return size
-    if smallest <= share:
-        return WINDOW_SIZES[-1]
-    floor = BASE_MEMORY + smallest * budget.threads
+    _check_fits(smallest, budget, budget.threads)
+    return WINDOW_SIZES[-1]
+
+
+def _check_fits(needed: int, budget: Budget, threads: int) -> None:
+    """Refuse a stage whose windows need so many bytes each, so many at once."""
+    floor = BASE_MEMORY + needed * threads
+    if floor <= budget.memory:
+        return
+    fewer = f", or fewer threads ({_gb(BASE_MEMORY + needed)} would do for one)" if threads > 1 else ""
     raise MemoryBudgetExceeded(
-        f"The plan needs at least {_gb(floor)} of memory with {budget.threads} threads, "
+        f"The plan needs at least {_gb(floor)} of memory with {threads} thread{'s' * (threads > 1)}, "
         f"and {budget.memory / 1e9:g}GB are given.",
-        hint=f"Give --memory {_gb(floor)} or more, or fewer threads "
-        f"({_gb(BASE_MEMORY + smallest)} would do for one).",
+        hint=f"Give --memory {_gb(floor)} or more{fewer}.",
     )
 
 
