@@ -76,7 +76,7 @@ class Site:
 
 
 def halves(parcels: gpd.GeoDataFrame, legend: Legend) -> np.ndarray:
-    """0 or 1 per parcel, by area alternately within each crop; -1 for crops of one parcel and for other land."""
+    """0 or 1 per parcel, by area alternately within each crop; -1 for crops of one parcel and other land."""
     found = [legend.classify(label) for label in parcels["label"]]
     half = np.full(len(parcels), -1)
     order = np.argsort(-parcels.geometry.area.to_numpy())
@@ -118,7 +118,10 @@ def french(site: Site) -> Agreement:
     series = open_samples(site.data / "labels" / "dekad_2023_FRA_LPIS_POLY_110.geoparquet")
     series = series.in_season(Season.parse("2023-03-01/2023-10-31")).with_gaps_filled()
     folder, legend = site.map("french", series, TrainingOptions())
-    note = "Trained on 500 French series of 2023; no parcel of this site was seen. Land cover mask: a stand-in made of the parcels."
+    note = (
+        "Trained on 500 French series of 2023; no parcel of this site was seen. "
+        "Land cover mask: a stand-in made of the parcels."
+    )
     draw_product(
         folder,
         site.out / "french.png",
@@ -141,7 +144,8 @@ def crossed(site: Site) -> Agreement:
         found = agreement(folder / "classes.tif", site.parcels[half == tested], legend)
         note = "The outlined parcels were not trained on. Land cover mask: a stand-in made of the parcels."
         draw_product(
-            folder, site.out / f"crossed-{tested}.png", legend=legend, title=f"Crop types, Flanders, {SEASON}, half {tested}",
+            folder, site.out / f"crossed-{tested}.png", legend=legend,
+            title=f"Crop types, Flanders, {SEASON}, half {tested}",
             note=note, reference=site.parcels[half == tested],
         )  # fmt: skip
         rows.extend(found.parcels)

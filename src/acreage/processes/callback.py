@@ -40,7 +40,7 @@ class CallbackNode:
 
 
 class ArrayFunction(Protocol):
-    """A process on masked arrays: keyword arguments by their openEO names, JSON or Masked or BoundCallback."""
+    """A process on masked arrays: arguments by their openEO names, JSON or Masked or BoundCallback."""
 
     def __call__(self, *args: Any, **arguments: Any) -> Any:
         """The result of the process."""
@@ -118,7 +118,8 @@ def _no_function(node: CallbackNode) -> ProcessGraphError:
             hint="Make run_udf the only node of the callback, and use a second apply for the rest.",
         )
     return ProcessGraphError(
-        f"Process {node.process_id!r} (node {node.key!r}) works on data cubes; this callback computes on values.",
+        f"Process {node.process_id!r} (node {node.key!r}) works on data cubes; "
+        "this callback computes on values.",
         hint="Call it outside of the callback, or in apply_neighborhood.",
     )
 

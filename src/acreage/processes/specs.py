@@ -33,8 +33,9 @@ def _overlay() -> Mapping[str, Any]:
 def load_spec(process_id: str) -> Mapping[str, Any]:
     """The description of a process: official, overlaid key by key with ours.
 
-    In the overlay, `parameters` replaces the official list of parameters, all other keys replace their
-    official value.
+    In the overlay, `parameters` lists all parameters in order; each entry is laid key by key over the official
+    parameter of its name, so that an entry with a name alone takes it as it is. `exceptions` are laid over
+    the official ones by name. All other keys replace their official value.
 
     Raises:
         KeyError: neither the specification nor the overlay has the process.
@@ -45,7 +46,13 @@ def load_spec(process_id: str) -> Mapping[str, Any]:
         if path.is_file():
             official = json.loads(path.read_text("utf-8"))
             break
-    merged = {**official, **_overlay().get(process_id, {})}
+    overlay = _overlay().get(process_id, {})
+    merged = {**official, **overlay}
     if not merged:
         raise KeyError(process_id)
+    if "parameters" in overlay:
+        known = {p["name"]: p for p in official.get("parameters", [])}
+        merged["parameters"] = [{**known.get(p["name"], {}), **p} for p in overlay["parameters"]]
+    if "exceptions" in overlay:
+        merged["exceptions"] = {**official.get("exceptions", {}), **overlay["exceptions"]}
     return {"id": process_id, **merged}
