@@ -170,6 +170,8 @@ class Writer:
             if leaves and self.draw(st.integers(0, 4)) > 0:
                 return self.draw(st.sampled_from(leaves))
             return self._without_leaf(kind)
+        if kind == "bools":
+            return self._without_leaf(kind)
         return self.call(self.draw(st.sampled_from(_COMMON[kind])), depth - 1)
 
     def call(self, process_id: str, depth: int) -> Json:

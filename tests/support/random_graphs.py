@@ -13,7 +13,7 @@ from pyproj import Transformer
 
 from acreage.catalog.items import Catalog
 from acreage.core.cube import CubeMeta
-from acreage.core.errors import MemoryBudgetExceeded, ProcessGraphError
+from acreage.core.errors import NoDataAvailable, ProcessGraphError
 from acreage.core.udf import UdfRunner
 from acreage.engine.compiler import compile_graph
 from acreage.engine.parser import parse_graph
@@ -60,10 +60,13 @@ class Writer:
         """Add a node; None where the engine refuses it, or where it would be too large to compute often."""
         key = f"{process_id}_{len(self.nodes)}"
         node = {"process_id": process_id, "arguments": arguments}
-        graph = {**self.nodes, key: {**node, "result": True}}
         try:
-            plan_nodes, outputs, _ = compile_graph(parse_graph(graph), self.catalog, self.udf)
-        except (ProcessGraphError, MemoryBudgetExceeded):
+            parsed = parse_graph({**self.nodes, key: {**node, "result": True}})
+            same = parsed.nodes[parsed.result].key
+            if same != key:
+                return same  # an equal node is there already
+            plan_nodes, outputs, _ = compile_graph(parsed, self.catalog, self.udf)
+        except (ProcessGraphError, NoDataAvailable):
             return None
         meta = plan_nodes[next(o.node for o in outputs if o.key == key)].meta
         if meta.size > MOST_VALUES or meta.size == 0:
@@ -262,7 +265,7 @@ def climatological_normal(w: Writer, data: str, period: str | None = None) -> st
         "climatological_normal",
         data=ref(data),
         period=period or w.pick("day", "month", "season", "tropical-season", "climatology-period"),
-        climatology_period=["2019", "2020"],
+        climatology_period=[2019, 2020],
     )
 
 

@@ -306,11 +306,14 @@ def merge_cubes(
     values = np.full(out.shape, null_like(out.dtype), out.dtype)
     valid = np.zeros(out.shape, bool)
     first, second = _spread(cube1, out), _spread(cube2, out)
+    both = tuple(np.intersect1d(a, b) for a, b in zip(first.where, second.where, strict=True))
     for part in (second, first):
+        # A part that the resolver replaces altogether may be of a dtype that the result's does not hold.
+        if all(len(a) == len(b) for a, b in zip(part.where, both, strict=True)):
+            continue
         at = _open(part.where)
         values[at] = part.values.astype(out.dtype, copy=False)
         valid[at] = True if part.valid is None else part.valid
-    both = tuple(np.intersect1d(a, b) for a, b in zip(first.where, second.where, strict=True))
     if all(i.size for i in both):
         if overlap_resolver is None:
             raise ProcessParameterInvalid("merge_cubes met an overlap without a resolver.")
