@@ -254,6 +254,11 @@ class Compiler:
     def _udf_process(self, node: GraphNode, callback: Callback, inputs: list[int]) -> Value:
         call = callback.udf
         assert call is not None
+        if not isinstance(call.udf, str) or not isinstance(call.runtime, str):
+            raise ProcessParameterInvalid(
+                "run_udf takes its code and runtime from a parameter that is known only while the job runs.",
+                hint="Write them into the graph, or pass them as parameters of the whole process.",
+            )
         a = node.arguments
         outer = a.get("context") or {}
         context = outer if isinstance(call.context, ParameterRef) else {**outer, **call.context}

@@ -372,7 +372,10 @@ def _resolve(
     if isinstance(value.get("from_node"), str) and len(value) == 1:
         return NodeRef(index.get(value["from_node"], -1))
     if isinstance(value.get("from_parameter"), str) and len(value) == 1:
-        return _parameter(value["from_parameter"], scope, where, problems)
+        found = _parameter(value["from_parameter"], scope, where, problems)
+        if isinstance(found, Mapping) and isinstance(found.get("process_graph"), Mapping):
+            return _callback(found["process_graph"], scope.inside(names, f"{where}/"), problems)
+        return found
     if isinstance(value.get("process_graph"), Mapping):
         return _callback(value["process_graph"], scope.inside(names, f"{where}/"), problems)
     return {k: _resolve(v, index, scope, f"{where}.{k}", names, problems) for k, v in value.items()}

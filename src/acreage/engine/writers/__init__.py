@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -104,6 +105,11 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
         OutputExists: the file is there.
     """
     by_suffix = _by_suffix(out.suffix)
+    if by_suffix is None and re.fullmatch(r"\.[A-Za-z]\w{0,7}", out.suffix) and not out.is_dir():
+        raise InvalidInput(
+            f"{out.name} is not the name of a file that can be written.",
+            hint=f"Name it with {', '.join(f.suffix for f in FORMATS)}, or give a folder.",
+        )
     is_file = single and by_suffix is not None and not out.is_dir()
     if output.format is not None:
         found = find_format(output.format)
