@@ -88,7 +88,8 @@ def stack(items: Sequence[Any]) -> Masked:
 
 def concatenate(parts: Sequence[Masked], labels: tuple[Any, ...] | None = None) -> Masked:
     """Arrays one after the other, in their common dtype; pixel axes broadcast."""
-    # An empty JSON array has no dtype of its own; an empty array of pixels (a period without dates) keeps its.
+    # An empty JSON array has no dtype of its own; an empty array of pixels (a period without dates) keeps
+    # its.
     filled = [p.dtype for p in parts if p.length or p.values.ndim > 1 or p.labels is not None]
     dtype = common(*filled) if filled else parts[0].dtype
     pixels = np.broadcast_shapes(*(p.values.shape[1:] for p in parts))

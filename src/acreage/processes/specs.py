@@ -33,7 +33,8 @@ def _overlay() -> Mapping[str, Any]:
 def load_spec(process_id: str) -> Mapping[str, Any]:
     """The description of a process: official, overlaid key by key with ours.
 
-    In the overlay, `parameters` lists all parameters in order; each entry is laid key by key over the official
+    In the overlay, `parameters` lists all parameters in order; each entry is laid key by key over the
+    official
     parameter of its name, so that an entry with a name alone takes it as it is. `exceptions` are laid over
     the official ones by name. All other keys replace their official value.
 
