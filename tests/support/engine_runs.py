@@ -38,13 +38,14 @@ def run_cubes(
     *,
     threads: int = 1,
     udf: UdfRunner | None = None,
+    tolerance: int = 0,
 ) -> dict[str, Cube]:
     """What the engine would write, by output node: values, validity and metadata, before any file format."""
     plan = plan_of(graph, catalog, window, threads=threads, udf=udf)
-    return cubes_of(plan, udf=udf)
+    return cubes_of(plan, udf=udf, tolerance=tolerance)
 
 
-def cubes_of(plan: Plan, udf: UdfRunner | None = None) -> dict[str, Cube]:
+def cubes_of(plan: Plan, udf: UdfRunner | None = None, tolerance: int = 0) -> dict[str, Cube]:
     """The outputs of a plan, run as any plan; only the last step, writing files, takes the cubes instead."""
     found: dict[str, Cube] = {}
 
@@ -58,7 +59,7 @@ def cubes_of(plan: Plan, udf: UdfRunner | None = None) -> dict[str, Cube]:
         mock.patch.object(engine_run, "write_outputs", take),
         mock.patch.object(engine_run, "format_for", lambda *_, **__: None),
     ):
-        engine_run.run_plan(plan, Path(folder) / "out", udf=udf)
+        engine_run.run_plan(plan, Path(folder) / "out", udf=udf, tolerance=tolerance)
     return found
 
 
