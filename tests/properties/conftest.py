@@ -11,12 +11,19 @@ from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
 from acreage.udf.contract import UdfLimits
 from acreage.udf.runner import ProcessUdfRunner
-from tests.support.random_archive import make_archive
+from tests.support.random_archive import make_archive, served_in_ranges
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_archive(tmp_path_factory.mktemp("archive"))
+
+
+@pytest.fixture(scope="session")
+def address(archive: Path) -> Iterator[str]:
+    """The archive over HTTP, on loopback."""
+    with served_in_ranges(archive.parent) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -57,9 +56,9 @@ def test_every_registered_process_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("process_id", sorted(set(STEPS) - {"run_udf"}))
-def test_windowed_is_whole_for_every_process_on_cubes(process_id: str, archive: Path, catalog: Catalog) -> None:
+def test_windowed_is_whole_for_every_process_on_cubes(process_id: str, address: str, catalog: Catalog) -> None:
     @settings(max_examples=5, **DRAW_ONLY)
-    @given(graph=graphs_with(process_id, catalog, archive.parent), window=WINDOWS)
+    @given(graph=graphs_with(process_id, catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert process_id in {n["process_id"] for n in graph.values()}
         assert_windows_agree(graph, catalog, 7, window)
@@ -69,10 +68,10 @@ def test_windowed_is_whole_for_every_process_on_cubes(process_id: str, archive: 
 
 @pytest.mark.parametrize("process_id", sorted(PROCESSES))
 def test_windowed_is_whole_for_every_process_in_callbacks(
-    process_id: str, archive: Path, catalog: Catalog
+    process_id: str, address: str, catalog: Catalog
 ) -> None:
     @settings(max_examples=5, **DRAW_ONLY)
-    @given(graph=graphs_calling(process_id, PROCESSES[process_id][0], catalog, archive.parent), window=WINDOWS)
+    @given(graph=graphs_calling(process_id, PROCESSES[process_id][0], catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, window)
 
@@ -80,19 +79,19 @@ def test_windowed_is_whole_for_every_process_in_callbacks(
 
 
 def test_windowed_is_whole_for_user_defined_functions(
-    archive: Path, catalog: Catalog, udf_runner: ProcessUdfRunner
+    address: str, catalog: Catalog, udf_runner: ProcessUdfRunner
 ) -> None:
     @settings(max_examples=8, **DRAW_ONLY)
-    @given(graph=graphs_with("run_udf", catalog, archive.parent, udf_runner))
+    @given(graph=graphs_with("run_udf", catalog, address, udf_runner))
     def check(graph: Mapping[str, Any]) -> None:
         assert_windows_agree(graph, catalog, 16, udf=udf_runner)
 
     check()
 
 
-def test_windowed_is_whole_for_random_graphs(archive: Path, catalog: Catalog) -> None:
+def test_windowed_is_whole_for_random_graphs(address: str, catalog: Catalog) -> None:
     @settings(max_examples=60, **DRAW_ONLY)
-    @given(graph=graphs(catalog, archive.parent), window=WINDOWS)
+    @given(graph=graphs(catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, 7, window)
 
@@ -101,9 +100,9 @@ def test_windowed_is_whole_for_random_graphs(archive: Path, catalog: Catalog) ->
 
 @pytest.mark.proof
 @pytest.mark.timeout(7200)
-def test_windowed_is_whole_for_very_many_random_graphs(archive: Path, catalog: Catalog) -> None:
+def test_windowed_is_whole_for_very_many_random_graphs(address: str, catalog: Catalog) -> None:
     @settings(hypothesis.settings.get_profile("proof"), suppress_health_check=SLOW)
-    @given(graph=graphs(catalog, archive.parent, most=9), window=st.integers(1, 64))
+    @given(graph=graphs(catalog, address, most=9), window=st.integers(1, 64))
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, 7, window)
 

@@ -7,7 +7,11 @@ one a zone, that overlap in the middle; every band and the scene classification 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,43 @@ def make_archive(folder: Path) -> Path:
         json.dumps({"type": "Catalog", "id": "random", "stac_version": "1.1.0", "description": "", "links": links})
     )
     return path
+
+
+@contextmanager
+def served_in_ranges(folder: Path) -> Iterator[str]:
+    """Serve a folder over HTTP with byte ranges, as object stores do; yields the address."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, directory=str(folder), **kwargs)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+            path = Path(self.translate_path(self.path))
+            if wanted is None or not path.is_file():
+                super().do_GET()
+                return
+            content = path.read_bytes()
+            start = int(wanted[1])
+            part = content[start : int(wanted[2]) + 1 if wanted[2] else None]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(content)}")
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            self.wfile.write(part)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _sentinel2(folder: Path, rng: np.random.Generator) -> dict[str, str]:
@@ -147,6 +188,8 @@ def _item(
             facts["nodata"] = nodata
         assets[asset] = {
             "href": f"./{asset}.tif",
+            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+            "roles": ["data"],
             "proj:shape": list(shape),
             "proj:transform": list(place)[:6],
             "raster:bands": [facts],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hypothesis import assume
@@ -39,7 +38,7 @@ class Writer:
     Attributes:
         draw: hypothesis's.
         catalog: of the archive.
-        home: its folder.
+        address: where the archive is served over HTTP.
         nodes: the flat graph.
         metas: what every cube node gives, as the engine plans it.
         refused: how often the engine refused a node, by process.
@@ -47,7 +46,7 @@ class Writer:
 
     draw: st.DrawFn
     catalog: Catalog
-    home: Path
+    address: str
     udf: UdfRunner | None = None
     extent: Mapping[str, Any] = field(default_factory=dict)
     nodes: dict[str, Json] = field(default_factory=dict)
@@ -487,8 +486,9 @@ def merge_cubes(w: Writer, data: str, process_id: str | None = None) -> str | No
     if how == "renamed" and meta.find("bands") is not None:
         bands = meta.find("bands")
         assert bands is not None
-        names = [f"{label}x" for label in bands.labels]
-        second = w.add("rename_labels", data=ref(data), dimension=bands.name, target=names)
+        source = list(bands.labels)
+        names = [f"{label}x" for label in source]
+        second = w.add("rename_labels", data=ref(data), dimension=bands.name, target=names, source=source)
     elif how == "same":
         second = apply(w, data)
     elif how == "aggregated":
@@ -543,8 +543,10 @@ def rename_labels(w: Writer, data: str) -> str | None:
     name = _dimension(w, data, "temporal", "bands")
     if name is None:
         return None
-    labels = [f"r{i}" for i in range(len(w.metas[data].dim(name).labels))]
-    return w.add("rename_labels", data=ref(data), dimension=name, target=labels)
+    given = [str(label) for label in w.metas[data].dim(name).labels]
+    source = w.draw(st.lists(st.sampled_from(given), min_size=1, max_size=2, unique=True))
+    target = [f"r{i}" for i in range(len(source))]
+    return w.add("rename_labels", data=ref(data), dimension=name, target=target, source=source)
 
 
 def resample_cube_spatial(w: Writer, data: str) -> str | None:
@@ -586,7 +588,7 @@ def sar_backscatter(w: Writer, data: str) -> str | None:
 
 
 def load_stac(w: Writer, data: str) -> str | None:
-    address = str(w.home / w.pick("sentinel-2-l2a", "cop-dem-glo-30") / "collection.json")
+    address = f"{w.address}/{w.pick('sentinel-2-l2a', 'cop-dem-glo-30')}/collection.json"
     return w.add("load_stac", url=address, spatial_extent=dict(w.extent))
 
 
@@ -673,9 +675,9 @@ def attempt(w: Writer, step: Callable[..., str | None], *arguments: Any, tries: 
 
 
 @st.composite
-def graphs_with(draw: st.DrawFn, process_id: str, catalog: Catalog, home: Path, udf: UdfRunner | None = None) -> Any:
+def graphs_with(draw: st.DrawFn, process_id: str, catalog: Catalog, address: str, udf: UdfRunner | None = None) -> Any:
     """A graph around one cube process: a load, perhaps a step before it, the process, perhaps a step after it."""
-    w = Writer(draw, catalog, home, udf)
+    w = Writer(draw, catalog, address, udf)
     if process_id in ("anomaly", "climatological_normal"):
         data = w.add("load_collection", id="SENTINEL2_L2A", spatial_extent=dict(w.extent),
                      temporal_extent=["2019-01-01", "2021-01-01"], bands=["B04"])  # fmt: skip
@@ -692,9 +694,9 @@ def graphs_with(draw: st.DrawFn, process_id: str, catalog: Catalog, home: Path, 
 
 
 @st.composite
-def graphs_calling(draw: st.DrawFn, process_id: str, gives: str, catalog: Catalog, home: Path) -> Any:
+def graphs_calling(draw: st.DrawFn, process_id: str, gives: str, catalog: Catalog, address: str) -> Any:
     """A graph with one array process inside a callback, hosted by any process that takes such a callback."""
-    w = Writer(draw, catalog, home)
+    w = Writer(draw, catalog, address)
     data = _base(w)
     hosts = ARRAY_HOSTS if gives in ("nums", "labels") and draw(st.booleans()) else REDUCER_HOSTS
     if gives not in ("nums", "labels") and draw(st.booleans()):
@@ -715,9 +717,9 @@ def _random_step(w: Writer, data: str) -> str | None:
 
 
 @st.composite
-def graphs(draw: st.DrawFn, catalog: Catalog, home: Path, most: int = 5) -> Any:
+def graphs(draw: st.DrawFn, catalog: Catalog, address: str, most: int = 5) -> Any:
     """Any graph: a few steps, each on a cube made so far."""
-    w = Writer(draw, catalog, home)
+    w = Writer(draw, catalog, address)
     _base(w)
     for _ in range(draw(st.integers(1, most))):
         keys = list(w.metas)
