@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.random_archive import make_archive, served_in_ranges
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
 from acreage.udf.contract import UdfLimits
 from acreage.udf.runner import ProcessUdfRunner
-from tests.support.random_archive import make_archive, served_in_ranges
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import hypothesis
-import pytest
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
+import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from tests.support.engine_runs import WHOLE, assert_same_cube, plan_of
+from tests.support.random_archive import centre_in
+from tests.support.random_graphs import graphs
+from tests.support.real_site import from_node, node, reducer
 
 from acreage.catalog.items import Catalog
 from acreage.core.cube import Cube
@@ -18,10 +22,6 @@ from acreage.core.grid import Box
 from acreage.engine.plan import Context, Plan, Stage, WindowLog
 from acreage.engine.program import Program
 from acreage.engine.run import run_plan
-from tests.support.engine_runs import WHOLE, assert_same_cube, plan_of
-from tests.support.random_graphs import graphs
-from tests.support.real_site import from_node, node, reducer
-from tests.support.random_archive import centre_in
 
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
@@ -40,7 +40,10 @@ def first_raster_stage(plan: Plan) -> Stage:
 def nested(draw: st.DrawFn, full: Box) -> tuple[Box, Box]:
     """A window, and a larger one around it."""
     x0, y0 = draw(st.integers(full.x0, full.x1 - 1)), draw(st.integers(full.y0, full.y1 - 1))
-    x1, y1 = draw(st.integers(x0 + 1, min(full.x1, x0 + 20))), draw(st.integers(y0 + 1, min(full.y1, y0 + 20)))
+    x1, y1 = (
+        draw(st.integers(x0 + 1, min(full.x1, x0 + 20))),
+        draw(st.integers(y0 + 1, min(full.y1, y0 + 20))),
+    )
     inner = Box(full.grid, x0, y0, x1, y1)
     left, up, right, down = (draw(st.integers(0, 9)) for _ in range(4))
     return inner, Box(full.grid, x0 - left, y0 - up, x1 + right, y1 + down).intersect(full)
@@ -101,9 +104,13 @@ def test_the_number_of_threads_does_not_change_a_byte(suffix: str, catalog: Cata
     )
     graph = {
         "load": load,
-        "warp": node("resample_spatial", data=from_node("load"), resolution=10, projection=3035, method="cubic"),
+        "warp": node(
+            "resample_spatial", data=from_node("load"), resolution=10, projection=3035, method="cubic"
+        ),
         "dekads": {
-            **node("aggregate_temporal_period", data=from_node("warp"), period="dekad", reducer=reducer("median")),
+            **node(
+                "aggregate_temporal_period", data=from_node("warp"), period="dekad", reducer=reducer("median")
+            ),
             "result": True,
         },
     }

@@ -9,15 +9,15 @@ import hypothesis
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
+from tests.support.random_callbacks import PROCESSES
+from tests.support.random_graphs import STEPS, graphs, graphs_calling, graphs_with
 
 from acreage.catalog.items import Catalog
 from acreage.core.cube import Cube
 from acreage.core.errors import ArrayElementNotAvailable
 from acreage.processes.registry import process_ids
 from acreage.udf.runner import ProcessUdfRunner
-from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
-from tests.support.random_callbacks import PROCESSES
-from tests.support.random_graphs import STEPS, graphs, graphs_calling, graphs_with
 
 # Drawing a graph plans it at every step, and a draw that the engine refuses is drawn again.
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -56,7 +56,9 @@ def test_every_registered_process_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("process_id", sorted(set(STEPS) - {"run_udf"}))
-def test_windowed_is_whole_for_every_process_on_cubes(process_id: str, address: str, catalog: Catalog) -> None:
+def test_windowed_is_whole_for_every_process_on_cubes(
+    process_id: str, address: str, catalog: Catalog
+) -> None:
     @settings(max_examples=5, **DRAW_ONLY)
     @given(graph=graphs_with(process_id, catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
@@ -90,7 +92,7 @@ def test_windowed_is_whole_for_user_defined_functions(
 
 
 def test_windowed_is_whole_for_random_graphs(address: str, catalog: Catalog) -> None:
-    @settings(max_examples=60, **DRAW_ONLY)
+    @settings(max_examples=50, **DRAW_ONLY)
     @given(graph=graphs(catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, 7, window)

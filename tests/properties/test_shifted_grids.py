@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.engine_runs import run_cubes
+from tests.support.real_site import from_node, node, reducer
+from tests.support.tiny_archive import NORTH, WEST, Layer, TinyArchive
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
 from acreage.core.errors import CubesNotCompatible
-from tests.support.engine_runs import run_cubes
-from tests.support.real_site import from_node, node, reducer
-from tests.support.tiny_archive import NORTH, WEST, Layer, TinyArchive
 
 SIZE = 12
 
@@ -42,11 +42,15 @@ def graph(*, aligned: str | None) -> dict[str, Any]:
         nodes[f"load_{key}"] = node(
             "load_collection", id=collection, spatial_extent=None, temporal_extent=None
         )
-        nodes[key] = node("reduce_dimension", data=from_node(f"load_{key}"), dimension="t", reducer=reducer("first"))
+        nodes[key] = node(
+            "reduce_dimension", data=from_node(f"load_{key}"), dimension="t", reducer=reducer("first")
+        )
     second = "cover"
     if aligned is not None:
         second = "moved"
-        nodes[second] = node("resample_cube_spatial", data=from_node("cover"), target=from_node("dem"), method=aligned)
+        nodes[second] = node(
+            "resample_cube_spatial", data=from_node("cover"), target=from_node("dem"), method=aligned
+        )
     nodes["both"] = {**node("merge_cubes", cube1=from_node("dem"), cube2=from_node(second)), "result": True}
     return nodes
 

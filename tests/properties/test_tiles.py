@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-
-from acreage.catalog.items import Catalog
-from acreage.core.grid import Box, Grid
-from acreage.core.temporal import Season
-from acreage.croptype.workflow import CubeSettings
+from pyproj import Transformer
 from tests.support.engine_runs import assert_same_cube, run_cubes
 from tests.support.random_archive import CENTRE
 from tests.support.tiles import (
@@ -23,6 +20,11 @@ from tests.support.tiles import (
     put_together,
     run_as_tiles,
 )
+
+from acreage.catalog.items import Catalog
+from acreage.core.grid import Box, Grid
+from acreage.core.temporal import Season
+from acreage.croptype.workflow import CubeSettings
 
 GRID = Grid.snapped(3035, 10)
 SEASON = Season(date(2019, 3, 1), date(2019, 5, 31))
@@ -36,8 +38,6 @@ SETTINGS = CubeSettings(
 
 def centre() -> tuple[int, int]:
     """Pixel at the archive's centre."""
-    from pyproj import Transformer
-
     x, y = Transformer.from_crs("EPSG:4326", "EPSG:3035", always_xy=True).transform(*CENTRE)
     return round(x / 10), round(-y / 10)
 
@@ -60,7 +60,9 @@ def assert_tiles_are_one_job(build: Build, area: Box, column: int, row: int, cat
     assert_same_cube(whole, put_together(tiles, whole))
 
 
-@pytest.mark.parametrize("build", [preprocessing(SEASON, SETTINGS), map_like(SEASON, SETTINGS)], ids=["cube", "map"])
+@pytest.mark.parametrize(
+    "build", [preprocessing(SEASON, SETTINGS), map_like(SEASON, SETTINGS)], ids=["cube", "map"]
+)
 def test_tiles_are_one_job(build: Build, catalog: Catalog) -> None:
     @settings(max_examples=5, phases=[Phase.generate])
     @given(areas())
@@ -72,7 +74,9 @@ def test_tiles_are_one_job(build: Build, catalog: Catalog) -> None:
 
 @pytest.mark.proof
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("build", [preprocessing(SEASON, SETTINGS), map_like(SEASON, SETTINGS)], ids=["cube", "map"])
+@pytest.mark.parametrize(
+    "build", [preprocessing(SEASON, SETTINGS), map_like(SEASON, SETTINGS)], ids=["cube", "map"]
+)
 def test_tiles_are_one_job_wherever_they_are_cut(build: Build, catalog: Catalog) -> None:
     @settings(settings.get_profile("proof"), max_examples=200)
     @given(areas())
@@ -80,3 +84,12 @@ def test_tiles_are_one_job_wherever_they_are_cut(build: Build, catalog: Catalog)
         assert_tiles_are_one_job(build, *drawn, catalog)
 
     check()
+
+
+def test_a_buffer_that_is_too_narrow_shows(catalog: Catalog) -> None:
+    """The test above sees the border: without a buffer, dilated clouds stop at it."""
+    x, y = centre()
+    area = Box(GRID, x - 20, y - 16, x + 4, y + 4)
+    build = preprocessing(SEASON, replace(SETTINGS, buffer=0.0))
+    with pytest.raises(AssertionError):
+        assert_tiles_are_one_job(build, area, 9, 8, catalog)

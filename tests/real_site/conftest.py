@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.real_site import Observations, read_observations
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
-from tests.support.real_site import Observations, read_observations
 
 
 @pytest.fixture(scope="session")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from acreage.catalog.items import Catalog
-from acreage.core.cube import Cube
 from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
 from tests.support.real_site import (
     BANDS,
     CLOUDS,
     DEKADS,
+    MONTH,
     Array,
     Observations,
     composite_graph,
     dekad_of,
     to_10m,
 )
+
+from acreage.catalog.items import Catalog
+from acreage.core.cube import Cube
 
 
 def medians(seen: Observations) -> Array:
@@ -71,7 +72,17 @@ def test_the_season_has_empty_dekads_and_each_has_its_label(
 
 
 @pytest.mark.parametrize("window", [8, 17, 64])
-def test_medians_are_the_same_for_every_window(composite: Cube, site_catalog: Catalog, window: int) -> None:
+def test_medians_are_the_same_for_every_window(site_catalog: Catalog, window: int) -> None:
+    graph = composite_graph(interpolate=True, season=MONTH)
+    whole = run_cubes(graph, site_catalog)["filled"]
+    assert_same_cube(whole, run_cubes(graph, site_catalog, window, threads=2)["filled"])
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("window", [8, 17, 64])
+def test_medians_of_the_season_are_the_same_for_every_window(
+    composite: Cube, site_catalog: Catalog, window: int
+) -> None:
     made = run_cubes(composite_graph(interpolate=False), site_catalog, window, threads=2)["result"]
     assert_same_cube(composite, made)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.warp import Resampling, reproject
+from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
+from tests.support.real_site import Array, node
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
 from acreage.core.cube import Cube
 from acreage.core.errors import ItemUnreadable
-from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
-from tests.support.real_site import Array, node
 
 # Over the northern edge of granule 33TWL (5 100 000 m) and the southern one of 33TWM (5 090 220 m).
 AREA = {"west": 560000, "east": 572000, "south": 5088000, "north": 5103000, "crs": 32633}

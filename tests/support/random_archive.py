@@ -42,10 +42,17 @@ def centre_in(crs: str) -> tuple[float, float]:
 def make_archive(folder: Path) -> Path:
     """Write the archive; returns its catalog.json."""
     rng = np.random.default_rng(20190301)
-    links = [_sentinel2(folder, rng), _sentinel1(folder, rng), _elevation(folder, rng), _landcover(folder, rng)]
+    links = [
+        _sentinel2(folder, rng),
+        _sentinel1(folder, rng),
+        _elevation(folder, rng),
+        _landcover(folder, rng),
+    ]
     path = folder / "catalog.json"
     path.write_text(
-        json.dumps({"type": "Catalog", "id": "random", "stac_version": "1.1.0", "description": "", "links": links})
+        json.dumps(
+            {"type": "Catalog", "id": "random", "stac_version": "1.1.0", "description": "", "links": links}
+        )
     )
     return path
 
@@ -106,7 +113,15 @@ def _sentinel2(folder: Path, rng: np.random.Generator) -> dict[str, str]:
             take = {"s2:datatake_id": f"GS2A_{day.replace('-', '')}T103021_01{n}_N02.07"}
             corrected = {"earthsearch:boa_offset_applied": True, "eo:cloud_cover": 10.0 * n}
             items.append(
-                _item(folder, "sentinel-2-l2a", name, crs, f"{day}T10:3{n}:21Z", rasters, platform | take | corrected)
+                _item(
+                    folder,
+                    "sentinel-2-l2a",
+                    name,
+                    crs,
+                    f"{day}T10:3{n}:21Z",
+                    rasters,
+                    platform | take | corrected,
+                )
             )
     return _collection(folder, "sentinel-2-l2a", items)
 
@@ -149,7 +164,13 @@ def _elevation(folder: Path, rng: np.random.Generator) -> dict[str, str]:
     values = rng.normal(300, 20, (40, 60)).astype(np.float32)
     place = Affine(1 / 3600, 0, 6 - 30 / 3600, 0, -1 / 3600, 50 + 20 / 3600)
     item = _item(
-        folder, "cop-dem-glo-30", "dem", "EPSG:4326", "2021-04-22T00:00:00Z", {"data": (values, place, None)}, {}
+        folder,
+        "cop-dem-glo-30",
+        "dem",
+        "EPSG:4326",
+        "2021-04-22T00:00:00Z",
+        {"data": (values, place, None)},
+        {},
     )
     return _collection(folder, "cop-dem-glo-30", [item])
 
@@ -158,7 +179,13 @@ def _landcover(folder: Path, rng: np.random.Generator) -> dict[str, str]:
     values = rng.choice([0, 10, 30, 40, 40, 40, 50], (130, 200)).astype(np.uint8)
     place = Affine(1 / 12000, 0, 6 - 100 / 12000, 0, -1 / 12000, 50 + 65 / 12000)
     item = _item(
-        folder, "esa-worldcover", "landcover", "EPSG:4326", "2021-01-01T00:00:00Z", {"map": (values, place, 0)}, {}
+        folder,
+        "esa-worldcover",
+        "landcover",
+        "EPSG:4326",
+        "2021-01-01T00:00:00Z",
+        {"map": (values, place, 0)},
+        {},
     )
     return _collection(folder, "esa-worldcover", [item])
 

@@ -38,13 +38,19 @@ def _per_element(kind: str) -> Make:
         leaves = {w.element: [{"from_parameter": "x"}], "num": [{"from_parameter": "index"}]}
         if w.element == "num":
             leaves["num"] = [{"from_parameter": "x"}, {"from_parameter": "index"}]
+        leaves |= _from_outside(w)
         return callback(w.draw, kind, leaves, depth=w.draw(st.integers(0, 1)))
 
     return make
 
 
+def _from_outside(w: Writer) -> dict[str, list[Json]]:
+    """The array of the scope around, where a nested callback can see it."""
+    return {k: v for k, v in w.leaves.items() if v == [{"from_parameter": "data"}]}
+
+
 def _condition(w: Writer) -> Json:
-    leaves = {w.element: [{"from_parameter": "x"}]}
+    leaves = {w.element: [{"from_parameter": "x"}], **_from_outside(w)}
     return callback(w.draw, "bool", leaves, depth=w.draw(st.integers(0, 1)))
 
 
@@ -68,19 +74,17 @@ _X = {"x": "num"}
 _XY = {"x": "num", "y": "num"}
 _BOTH = {"x": "bool", "y": "bool"}
 _DATA = {"data": "nums", "ignore_nodata": _optional_flag}
-_PATTERN: Mapping[str, Argument] = {"data": "text", "pattern": _value(TEXTS), "case_sensitive": _optional_flag}
+_PATTERN: Mapping[str, Argument] = {
+    "data": "text",
+    "pattern": _value(TEXTS),
+    "case_sensitive": _optional_flag,
+}
 
 # What each process gives, and how each of its parameters is drawn: a kind, or a function of the writer.
 # Kinds: num, bool, text, date (one value a pixel) and nums, bools (arrays).
 PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
-    **{
-        p: ("num", _X)
-        for p in (
-            "absolute", "arccos", "arcosh", "arcsin", "arctan", "arsinh", "artanh", "ceil", "cos", "cosh",
-            "floor", "int", "ln", "sgn", "sin", "sinh", "sqrt", "tan", "tanh", "constant",
-        )
-    },
-    **{p: ("num", _XY) for p in ("add", "subtract", "multiply", "divide", "mod", "arctan2", "normalized_difference")},
+    **dict.fromkeys(("absolute", "arccos", "arcosh", "arcsin", "arctan", "arsinh", "artanh", "ceil", "cos", "cosh", "floor", "int", "ln", "sgn", "sin", "sinh", "sqrt", "tan", "tanh", "constant"), ("num", _X)),
+    **dict.fromkeys(("add", "subtract", "multiply", "divide", "mod", "arctan2", "normalized_difference"), ("num", _XY)),
     "exp": ("num", {"p": "num"}),
     "log": ("num", {"x": "num", "base": "num"}),
     "power": ("num", {"base": "num", "p": "num"}),
@@ -94,7 +98,7 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
     "e": ("num", {}),
     "pi": ("num", {}),
     "nan": ("num", {}),
-    **{p: ("bool", _XY) for p in ("gt", "gte", "lt", "lte")},
+    **dict.fromkeys(("gt", "gte", "lt", "lte"), ("bool", _XY)),
     "eq": ("bool", {**_XY, "delta": _value(st.sampled_from([None, 1, 50.5]))}),
     "neq": ("bool", {**_XY, "delta": _value(st.sampled_from([None, 1, 50.5]))}),
     "between": (
@@ -102,15 +106,13 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
         {"x": "num", "min": _value(st.integers(-50, 100)), "max": _value(st.integers(50, 3000)),
          "exclude_max": _optional_flag},
     ),
-    **{p: ("bool", _X) for p in ("is_infinite", "is_nan", "is_nodata", "is_valid")},
-    **{p: ("bool", _BOTH) for p in ("and", "or", "xor")},
+    **dict.fromkeys(("is_infinite", "is_nan", "is_nodata", "is_valid"), ("bool", _X)),
+    **dict.fromkeys(("and", "or", "xor"), ("bool", _BOTH)),
     "not": ("bool", {"x": "bool"}),
     "all": ("bool", {"data": "bools", "ignore_nodata": _optional_flag}),
     "any": ("bool", {"data": "bools", "ignore_nodata": _optional_flag}),
-    "if": ("num", {"value": "bool", "accept": "num", "reject": lambda w: w.draw(st.booleans()) and w.make("num", 0) or None}),
-    **{p: ("num", _DATA) for p in (
-        "first", "last", "max", "min", "mean", "median", "product", "sd", "sum", "variance",
-    )},
+    "if": ("num", {"value": "bool", "accept": "num", "reject": lambda w: (w.draw(st.booleans()) and w.make("num", 0)) or None}),
+    **dict.fromkeys(("first", "last", "max", "min", "mean", "median", "product", "sd", "sum", "variance"), ("num", _DATA)),
     "count": ("num", {"data": "nums", "condition": lambda w: w.draw(st.sampled_from([None, True])) or _condition(w)}),
     "array_element": ("num", {"data": "nums", "index": _value(WHOLE), "return_nodata": lambda w: True}),
     "array_find": ("num", {"data": "nums", "value": "num", "reverse": _optional_flag}),
@@ -126,7 +128,7 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
     "array_labels": ("labels", {"data": "nums"}),
     "array_modify": ("nums", {"data": "nums", "values": _numbers_and_pixels, "index": _value(WHOLE),
                               "length": _value(st.integers(0, 2))}),
-    **{p: ("nums", _DATA) for p in ("cummax", "cummin", "cumproduct", "cumsum", "extrema")},
+    **dict.fromkeys(("cummax", "cummin", "cumproduct", "cumsum", "extrema"), ("nums", _DATA)),
     "quantiles": ("nums", {**_DATA, "probabilities": _value(st.sampled_from([[0.1, 0.5], [0.25], 4]))}),
     "order": ("nums", {"data": "nums", "asc": _optional_flag, "nodata": _value(st.sampled_from([None, True, False]))}),
     "rearrange": ("nums", {"data": "nums", "order": lambda w: w.draw(st.sampled_from([[0], [1, 0]]))}),
@@ -267,7 +269,9 @@ def callback(
     w = Writer(draw, leaves)
     result = w.make(kind, depth) if process_id is None else _brought_to(w, kind, process_id, depth)
     if not (isinstance(result, Mapping) and "from_node" in result):
-        result = w.node("constant", x=result) if kind in ("num", "bool") else w.node("array_create", data=result)
+        result = (
+            w.node("constant", x=result) if kind in ("num", "bool") else w.node("array_create", data=result)
+        )
     w.nodes[result["from_node"]]["result"] = True
     return {"process_graph": w.nodes}
 

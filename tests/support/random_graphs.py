@@ -9,6 +9,8 @@ from typing import Any
 from hypothesis import assume
 from hypothesis import strategies as st
 from pyproj import Transformer
+from tests.support.random_archive import S2_BANDS, ZONES, centre_in
+from tests.support.random_callbacks import Json, callback
 
 from acreage.catalog.items import Catalog
 from acreage.core.cube import CubeMeta
@@ -16,19 +18,28 @@ from acreage.core.errors import NoDataAvailable, ProcessGraphError
 from acreage.core.udf import UdfRunner
 from acreage.engine.compiler import compile_graph
 from acreage.engine.parser import parse_graph
-from tests.support.random_archive import S2_BANDS, ZONES, centre_in
-from tests.support.random_callbacks import Json, callback
 
-PERIODS = ("hour", "day", "week", "dekad", "month", "season", "tropical-season", "year", "decade", "decade-ad")
+PERIODS = (
+    "hour",
+    "day",
+    "week",
+    "dekad",
+    "month",
+    "season",
+    "tropical-season",
+    "year",
+    "decade",
+    "decade-ad",
+)
 METHODS = ("near", "bilinear", "cubic", "cubicspline", "lanczos", "average", "max", "min", "med", "mode", "q1", "q3",
            "rms", "sum")  # fmt: skip
 MOST_VALUES = 60_000
-UDF = '''
+UDF = """
 import xarray
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     return cube * 2.5 + context.get("add", 1)
-'''
+"""
 
 
 @dataclass
@@ -246,9 +257,7 @@ def aggregate_temporal_period(w: Writer, data: str, process_id: str | None = Non
     period = w.pick("dekad", *PERIODS)
     if period == "hour":
         data = (
-            w.add(
-                "filter_temporal", data=ref(data), extent=["2019-03-02T00:00:00Z", "2019-03-03T12:00:00Z"]
-            )
+            w.add("filter_temporal", data=ref(data), extent=["2019-03-02T00:00:00Z", "2019-03-03T12:00:00Z"])
             or data
         )
     return w.add(
@@ -335,7 +344,9 @@ def _neighborhood_graph(w: Writer, meta: CubeMeta) -> Json:
     """Processes on the cube that a neighbourhood is."""
     data = {"from_parameter": "data"}
     kernel = {"data": data, "kernel": [[1, 2, 1]], "factor": 0.25, "border": w.pick("replicate", 0)}
-    along_x = callback(w.draw, "nums", _leaves(meta, array=True), process_id=w.pick("cumsum", "sort"), depth=0)
+    along_x = callback(
+        w.draw, "nums", _leaves(meta, array=True), process_id=w.pick("cumsum", "sort"), depth=0
+    )
     first: Json = w.pick(
         {"process_id": "apply_kernel", "arguments": kernel},
         {"process_id": "apply", "arguments": {"data": data, "process": scalar_callback(w, meta)}},
@@ -422,7 +433,9 @@ def mask(w: Writer, data: str) -> str | None:
         name = meta.find("bands")
         assert name is not None
         other = w.add("reduce_dimension", data=ref(data), dimension=name.name, reducer=_first()) or data
-    chosen = w.add("apply", data=ref(other), process=scalar_callback(w, w.metas[other], w.pick("gt", "is_nodata")))
+    chosen = w.add(
+        "apply", data=ref(other), process=scalar_callback(w, w.metas[other], w.pick("gt", "is_nodata"))
+    )
     if chosen is None:
         return None
     return w.add("mask", data=ref(data), mask=ref(chosen), replacement=w.pick(None, None, 0, 7))
@@ -501,7 +514,9 @@ def merge_cubes(w: Writer, data: str, process_id: str | None = None) -> str | No
     first, second = (data, second) if w.draw(st.booleans()) else (second, data)
     kinds: dict[str, list[Json]] = {}
     for name, key in (("x", first), ("y", second)):
-        kinds.setdefault("bool" if w.metas[key].dtype.kind == "b" else "num", []).append({"from_parameter": name})
+        kinds.setdefault("bool" if w.metas[key].dtype.kind == "b" else "num", []).append(
+            {"from_parameter": name}
+        )
     resolver = callback(w.draw, "num", kinds, process_id=process_id)
     return w.add("merge_cubes", cube1=ref(first), cube2=ref(second), overlap_resolver=resolver)
 
@@ -614,7 +629,10 @@ def dimension_labels(w: Writer, data: str) -> str | None:
     if fewer is None:
         return None
     key = f"dimension_labels_{len(w.nodes)}"
-    w.nodes[key] = {"process_id": "dimension_labels", "arguments": {"data": ref(fewer), "dimension": bands.name}}
+    w.nodes[key] = {
+        "process_id": "dimension_labels",
+        "arguments": {"data": ref(fewer), "dimension": bands.name},
+    }
     made = w.add("filter_bands", data=ref(data), bands=ref(key))
     if made is None:
         del w.nodes[key]
@@ -626,7 +644,11 @@ def run_udf(w: Writer, data: str) -> str | None:
     how = w.pick("top", "apply", "apply_neighborhood", "apply_dimension")
     if how == "top":
         return w.add("run_udf", data=ref(data), **call)
-    node = {"process_id": "run_udf", "arguments": {"data": {"from_parameter": "data"}, **call}, "result": True}
+    node = {
+        "process_id": "run_udf",
+        "arguments": {"data": {"from_parameter": "data"}, **call},
+        "result": True,
+    }
     if how == "apply":
         node["arguments"]["data"] = {"from_parameter": "x"}
     arguments: dict[str, Json] = {"data": ref(data), "process": {"process_graph": {"u": node}}}
@@ -675,7 +697,9 @@ def attempt(w: Writer, step: Callable[..., str | None], *arguments: Any, tries: 
 
 
 @st.composite
-def graphs_with(draw: st.DrawFn, process_id: str, catalog: Catalog, address: str, udf: UdfRunner | None = None) -> Any:
+def graphs_with(
+    draw: st.DrawFn, process_id: str, catalog: Catalog, address: str, udf: UdfRunner | None = None
+) -> Any:
     """A graph around one cube process: a load, perhaps a step before it, the process, perhaps a step after it."""
     w = Writer(draw, catalog, address, udf)
     if process_id in ("anomaly", "climatological_normal"):
@@ -709,19 +733,32 @@ def graphs_calling(draw: st.DrawFn, process_id: str, gives: str, catalog: Catalo
     raise AssertionError("unreachable")
 
 
-_ANY_STEP = sorted(set(STEPS) - {"run_udf", "save_result", "load_stac", "load_geojson", "create_data_cube"})
+# Steps that may follow each other in any order; those that make much of what comes after are drawn more often.
+_ANY_STEP = (
+    *sorted(set(STEPS) - {"run_udf", "save_result", "load_stac", "load_geojson", "create_data_cube"}),
+    *("apply", "reduce_dimension", "merge_cubes", "mask", "apply_dimension", "aggregate_temporal_period") * 2,
+    *("apply_kernel", "apply_neighborhood", "resample_spatial", "resample_cube_spatial", "filter_bbox"),
+)
 
 
 def _random_step(w: Writer, data: str) -> str | None:
-    return STEPS[w.draw(st.sampled_from(_ANY_STEP))](w, data)
+    """One more step on a cube: what the engine refuses is drawn anew, a few times."""
+    for _ in range(4):
+        key = STEPS[w.draw(st.sampled_from(_ANY_STEP))](w, data)
+        if key is not None:
+            return key
+    return None
 
 
 @st.composite
-def graphs(draw: st.DrawFn, catalog: Catalog, address: str, most: int = 5) -> Any:
-    """Any graph: a few steps, each on a cube made so far."""
+def graphs(draw: st.DrawFn, catalog: Catalog, address: str, least: int = 2, most: int = 5) -> Any:
+    """Any graph: some steps, most of them on the cube made last."""
     w = Writer(draw, catalog, address)
-    _base(w)
-    for _ in range(draw(st.integers(1, most))):
-        keys = list(w.metas)
-        _random_step(w, draw(st.sampled_from(keys[-3:])))
-    return w.graph(list(w.metas)[-1])
+    data = _base(w)
+    for _ in range(draw(st.integers(least, most))):
+        made = _random_step(w, data)
+        if made is not None:
+            data = made
+        if draw(st.integers(0, 4)) == 0:
+            data = draw(st.sampled_from(w.rasters()))
+    return w.graph(list(w.metas)[-1] if draw(st.integers(0, 3)) == 0 else data)

@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Json = Any
 
+MONTH = ["2019-06-01", "2019-07-01"]
 SEASON = ["2019-03-01", "2019-11-01"]
 FIRST, LAST = date(2019, 3, 1), date(2019, 10, 31)
 ASSETS = {
@@ -103,9 +103,9 @@ def cloud_callback() -> Json:
     return {"process_graph": nodes}
 
 
-def composite_graph(*, interpolate: bool) -> dict[str, Json]:
+def composite_graph(*, interpolate: bool, season: list[str] = SEASON) -> dict[str, Json]:
     """Dekad medians in the site's own grid, clouds masked without dilation, all ten bands."""
-    load = {"id": "SENTINEL2_L2A", "spatial_extent": None, "temporal_extent": SEASON}
+    load = {"id": "SENTINEL2_L2A", "spatial_extent": None, "temporal_extent": season}
     graph = {
         "s2": node("load_collection", **load, bands=list(BANDS)),
         "scl": node("load_collection", **load, bands=["SCL"]),
@@ -128,13 +128,13 @@ def composite_graph(*, interpolate: bool) -> dict[str, Json]:
     return graph
 
 
-def warp_graph(method: str) -> dict[str, Json]:
+def warp_graph(method: str, season: list[str] = SEASON) -> dict[str, Json]:
     """All bands of the season on the European grid at 10 m."""
     load = node(
         "load_collection",
         id="SENTINEL2_L2A",
         spatial_extent=None,
-        temporal_extent=SEASON,
+        temporal_extent=season,
         bands=list(BANDS),
     )
     warp = node("resample_spatial", data=from_node("s2"), resolution=10, projection=3035, method=method)

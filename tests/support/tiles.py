@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from openeo.rest.datacube import DataCube
+from tests.support.engine_runs import WHOLE, run_cubes
+from tests.support.harness import place
 
 from acreage.catalog.items import Catalog
 from acreage.core.cube import Cube
 from acreage.core.grid import Box
 from acreage.core.temporal import Season
 from acreage.croptype.workflow import CubeSettings, preprocess
-from tests.support.engine_runs import WHOLE, run_cubes
-from tests.support.harness import place
 
 Build = Callable[[Box], Mapping[str, Any]]
 

@@ -25,6 +25,7 @@ from acreage.processes.dates import instants, is_date
 from acreage.processes.dtypes import INT32, common
 from acreage.processes.logic import true_where
 from acreage.processes.operands import (
+    aligned,
     array,
     concatenate,
     element,
@@ -262,7 +263,7 @@ def _modified_labels(old: Masked, new: Masked, start: int, stop: int) -> tuple[A
 
 
 def _matches(data: Any, value: Any) -> Any:
-    ready = array(data)
+    ready, value = aligned(array(data), value)
     answers = eq(Masked(ready.values, ready.valid), value)
     shape = np.broadcast_shapes(answers.values.shape, ready.values.shape)
     return true_where(answers, shape)

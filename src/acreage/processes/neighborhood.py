@@ -20,7 +20,7 @@ from acreage.core.grid import Box
 from acreage.processes import convolution as loops
 from acreage.processes.blocks import AnchoredBlocks, Chunking, Range, chunkings
 from acreage.processes.callback import Callback
-from acreage.processes.convert import owned, to_array
+from acreage.processes.convert import aligned, owned, to_array
 from acreage.processes.eager import describe_callback, is_array_callback, run_callback
 from acreage.processes.probing import callback_meta, null_array
 from acreage.processes.registry import Footprint, cube_process
@@ -209,7 +209,7 @@ def _block(data: Cube, meta: CubeMeta) -> Cube:
 
 
 def _run_array(callback: Callback, block: Cube, along: str, context: Any, dtype: np.dtype[Any]) -> Cube:
-    result = callback(data=to_array(block, along), context=context)
+    result = aligned(callback(data=to_array(block, along), context=context), len(block.meta.shape))
     axis = block.meta.axis(along)
     others = [n for i, n in enumerate(block.meta.shape) if i != axis]
     shape = (result.length, *others)
