@@ -41,11 +41,12 @@ def _sources(plan: Plan) -> Table:
 
 def _stages(plan: Plan) -> Table:
     table = Table(title="Stages", title_justify="left")
-    for name in ("stage", "makes", "operations", "windows", "window", "result"):
+    for name in ("stage", "makes", "operations", "windows", "largest", "result"):
         table.add_column(name, justify="right" if name in ("stage", "operations", "windows") else "left")
     for number, stage in enumerate(plan.stages, 1):
-        first = stage.windows[0]
-        window = "whole" if first is None else f"{first.width} x {first.height}"
+        boxes = [w for w in stage.windows if w is not None]
+        largest = max(boxes, key=lambda b: b.size, default=None)
+        window = "whole" if largest is None else f"{largest.width} x {largest.height}"
         keys = ", ".join(plan.nodes[t].key for t in stage.targets)
         shape = shape_text(plan.nodes[stage.targets[0]].meta).replace("\n", ", ")
         table.add_row(str(number), keys, str(len(stage.nodes)), str(len(stage.windows)), window, shape)

@@ -52,15 +52,16 @@ class UdfCall:
     """A callback that is one `run_udf`: the engine runs it outside its process.
 
     Attributes:
-        udf: source text.
-        runtime, version: as the graph has them.
-        context: JSON, merged from the run_udf node.
+        udf: source text, or the callback's parameter that would hold it.
+        runtime: as the graph has it, likewise.
+        version: as the graph has it.
+        context: JSON of the run_udf node, or the callback's own context.
     """
 
-    udf: str
-    runtime: str
+    udf: str | ParameterRef
+    runtime: str | ParameterRef
     version: str | None
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] | ParameterRef = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
