@@ -45,6 +45,14 @@ def test_a_damaged_file_is_refused(model_file: ModelFile, tmp_path: Path) -> Non
         open_model(tmp_path / "none.pt")
 
 
+def test_a_file_with_one_changed_bit_in_its_weights_is_refused(model_file: ModelFile, tmp_path: Path) -> None:
+    content = bytearray(model_file[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(InvalidInput, match="damaged"):
+        open_model(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -81,8 +89,9 @@ def test_code_in_a_model_file_is_never_run(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     torch.save({"format": "acreage-crop-type-model", "trap": _Trap()}, buffer)
     (tmp_path / "model.pt").write_bytes(buffer.getvalue())
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="cannot be read") as refusal:
         open_model(tmp_path / "model.pt")
+    assert "weights_only" not in str(refusal.value)  # PyTorch's advice to run the file's code
 
 
 def test_a_model_that_cannot_be_written_leaves_nothing(model: TrainedModel, tmp_path: Path) -> None:

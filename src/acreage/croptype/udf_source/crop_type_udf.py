@@ -24,6 +24,8 @@ import json
 import math
 import pickle
 import re
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -335,8 +337,20 @@ class Classifier:
         return self.codes[probabilities.argmax(axis=1)] if len(values) else confidence, confidence
 
 
+def _check_content(content: bytes) -> None:
+    """ValueError for bytes that were cut short or changed; PyTorch itself does not look at checksums."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, OSError) as error:
+        raise ValueError("the model file cannot be read: it is no model file, or damaged") from error
+    if damaged is not None:
+        raise ValueError(f"the model file cannot be read: it is damaged ({damaged} has another checksum)")
+
+
 def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
     """Metadata and runnable model out of a model file's bytes; ValueError says why it cannot be used."""
+    _check_content(content)
     try:
         stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if not isinstance(stored, dict) or stored.get("format") != FILE_FORMAT:
@@ -358,9 +372,13 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
         RuntimeError,
         EOFError,
         OSError,
-        pickle.UnpicklingError,
     ) as error:
         raise ValueError(f"the model file cannot be read: {error}") from error
+    except pickle.UnpicklingError as error:
+        # PyTorch's own message advises to read the file with its code switched on.
+        raise ValueError(
+            "the model file cannot be read: it holds other things than text and numbers"
+        ) from error
     network.eval()
     return metadata, Classifier(spec, network, codes)
 
