@@ -138,6 +138,7 @@ def test_clouds_all_season_leave_the_radar_to_decide_and_the_counts_say_so(
     result = mapped(archive(tmp_path / "a", 9, 0.1), model, udf, tmp_path / "map")
     assert set(result.product.pixels) <= {1, 2, NOT_CROPLAND}
     assert counts_on_cropland(result) == ({0}, {3})
+    assert result.product.unseen == (area().size - result.product.pixels[NOT_CROPLAND], 0)
 
 
 def test_a_failed_map_leaves_nothing_and_a_finished_one_is_not_overwritten(

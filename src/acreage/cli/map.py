@@ -71,9 +71,16 @@ def tell(result: MapResult, console: Console) -> None:
     console.print(_areas(result, result.model.legend))
     for item, band, reason in result.job.gaps:
         console.print(f"not read: {item} {band}: {reason}", style="yellow", markup=False)
+    for sensor, unseen in zip(("Sentinel-2", "Sentinel-1"), result.product.unseen, strict=True):
+        if unseen:
+            console.print(
+                f"{unseen:,} cropland pixels have no valid {sensor} observation in the season.",
+                style="yellow",
+            )
     usage = result.job.usage
     console.print(
-        f"{len(result.job.items)} items read; {usage['wall_seconds']} s, {usage['cpu_seconds']} CPU seconds. "
+        f"{len(result.job.items)} items read; {len(result.job.gaps)} assets unreadable; "
+        f"{usage['wall_seconds']} s, {usage['cpu_seconds']} CPU seconds. "
         f"Map: {result.product.folder}, picture: {result.product.quicklook}",
         markup=False,
         soft_wrap=True,

@@ -64,10 +64,12 @@ class ProductFiles:
 
     Attributes:
         pixels: Number of pixels of every code that occurs, reserved codes included.
+        unseen: Cropland pixels without a valid observation of Sentinel-2 and of Sentinel-1.
     """
 
     folder: Path
     pixels: Mapping[int, int]
+    unseen: tuple[int, int] = (0, 0)
 
     @property
     def classes(self) -> Path:
@@ -142,7 +144,8 @@ def write_product(
         draw_product(work, work / QUICKLOOK, legend=legend, title=title, note=provenance.note)
         write_stac(work, box, plain, legend=legend, provenance=provenance, area_name=area_name)
     present = {int(code): int(plain.classes[code]) for code in np.flatnonzero(plain.classes)}
-    return ProductFiles(out, present)
+    unseen = int(plain.s2_observations[0]), int(plain.s1_observations[0])
+    return ProductFiles(out, present, unseen)
 
 
 @contextmanager
