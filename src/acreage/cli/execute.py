@@ -15,6 +15,7 @@ from acreage.cli.runtime import (
     catalog_at,
     parameters_of,
     read_json,
+    refuse_unknown_parameters,
     udf_runner,
     window_progress,
 )
@@ -55,7 +56,9 @@ def execute(
     settings = load_settings()
     console = Console(stderr=True)
     budget = budget_of(settings, memory, threads)
-    parsed = parse_graph(read_json(graph, "process graph"), parameters_of(parameter or []))
+    document, values = read_json(graph, "process graph"), parameters_of(parameter or [])
+    refuse_unknown_parameters(values, document)
+    parsed = parse_graph(document, values)
     with udf_runner(settings, budget.threads) as udf:
         planned = make_plan(parsed, catalog_at(catalog, settings), budget, udf)
         if draw is not None:

@@ -80,7 +80,7 @@ def root(
         bool, typer.Option("--debug", help="Log everything; show an error with its traceback.")
     ] = False,
 ) -> None:
-    """Crop type maps of continents on openEO: train, plan, produce, inspect, repair, publish.
+    """Crop type maps of continents on openEO: sample, train, validate, map.
 
     Settings come from `ACREAGE_` environment variables: docs/settings.md.
 

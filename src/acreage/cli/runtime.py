@@ -101,6 +101,33 @@ def parameters_of(pairs: list[str]) -> Mapping[str, Any]:
     return values
 
 
+def refuse_unknown_parameters(values: Mapping[str, Any], document: Any) -> None:
+    """Refuse values for parameters that a process neither describes nor uses: a misspelt name would be lost.
+
+    Raises:
+        InvalidInput: with the names that the document has.
+    """
+    known: set[str] = set()
+    left = [document]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            described = part.get("parameters")
+            for entry in described if isinstance(described, list) else []:
+                if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+                    known.add(entry["name"])
+            if isinstance(part.get("from_parameter"), str):
+                known.add(part["from_parameter"])
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
+    if unknown := sorted(set(values) - known):
+        raise InvalidInput(
+            f"The process has no parameter {', '.join(unknown)}.",
+            hint=f"It has: {', '.join(sorted(known)) or 'none'}.",
+        )
+
+
 @contextmanager
 def window_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over windows; on a terminal only."""

@@ -13,6 +13,7 @@ from acreage.cli.croptype_input import parse_landcover
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
 from acreage.core.errors import OutputExists
+from acreage.core.outputs import check_writable
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
 from acreage.croptype.reference import read_reference
@@ -60,13 +61,15 @@ def sample_command(
     app_settings, console = load_settings(), Console(stderr=True)
     budget = budget_of(app_settings, memory, threads)
     settings = cube_settings(tuple(parse_landcover(landcover)), orbit, 10.0, 3035)
+    period = Season.parse(season)
+    check_writable(out)
     data = read_reference(reference, label_column=label, region_column=region)
     table = points_in_parcels(data.table, points, settings, seed) if points else data.table
     with udf_runner(app_settings) as udf, window_progress(console, "Sampling") as progress:
         runner = EmbeddedRunner(
             catalog_at(catalog, app_settings), budget, udf, app_settings.scratch, tolerate
         )
-        sampled = sample_series(table, Season.parse(season), settings, runner, progress)
+        sampled = sample_series(table, period, settings, runner, progress)
     write_samples(sampled.samples, out)
     console.print(f"Written: {out}", markup=False, soft_wrap=True)
     console.print(

@@ -20,8 +20,9 @@ from acreage.cli.croptype_input import (
     names,
     parse_landcover,
 )
-from acreage.core.errors import InvalidInput, OutputExists, WriteFailed
+from acreage.core.errors import InvalidInput, OutputExists
 from acreage.core.legend import Legend
+from acreage.core.outputs import check_writable, whole_file
 from acreage.croptype.labels import open_legend, shipped_legends
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.model_card import model_card
@@ -53,7 +54,7 @@ def train_command(
     epochs: Annotated[int, typer.Option(help="Passes over the samples, at most.")] = 150,
     patience: Annotated[int, typer.Option(help="Epochs without progress before a member stops.")] = 25,
     min_samples: Annotated[int, typer.Option(help="Smaller classes go into the legend's other class.")] = 10,
-    seed: Annotated[int, typer.Option(help="The same seed and samples give the same model.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed and samples give the same model.", min=0)] = 0,
     terrain: Annotated[
         bool, typer.Option(help="Use the DEM as a feature; it may tell places apart rather than crops.")
     ] = False,
@@ -81,6 +82,7 @@ def train_command(
         seed=seed,
         terrain=terrain,
     )
+    check_writable(out)
     chosen = open_legend(legend).without(names(without))
     series = load_samples(samples, season, fill_gaps)
     kept_out = _held_out(holdout, {"region": series.regions, "group": series.groups, "label": series.labels})
@@ -128,16 +130,14 @@ def _held_out(holdout: str | None, columns: dict[str, NDArray[np.str_]]) -> NDAr
         there = sorted(set(columns[column].tolist()))[:10]
         raise InvalidInput(
             f"--holdout {holdout} keeps {'no' if not chosen.any() else 'every'} sample out.",
-            hint=f"Values of {column}: {', '.join(there)}.",
+            hint=f"Values of {column}: {', '.join(t for t in there if t) or 'none'}.",
         )
     return np.asarray(chosen)
 
 
 def _write_card(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise WriteFailed(f"The model card could not be written to {path}: {error.strerror}.") from error
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _tell(console: Console, model: TrainedModel, out: Path, digest: str) -> None:

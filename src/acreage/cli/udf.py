@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from acreage.core.errors import InvalidInput, UdfError
+from acreage.core.errors import InvalidInput, OutputExists, UdfError
 from acreage.core.settings import load_settings
 from acreage.core.udf import LabelledArray, UdfCode
 from acreage.udf.contract import UdfLimits
@@ -28,6 +28,9 @@ def udf(
     context: Annotated[str, typer.Option(help="The UDF's context: a JSON object.")] = "{}",
     timeout: Annotated[float | None, typer.Option(help="Seconds that the UDF may take.")] = None,
     memory_mb: Annotated[int | None, typer.Option(help="Megabytes of memory that the UDF may take.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+    ] = False,
 ) -> None:
     """Run a UDF on a data cube file, in a process of its own, as the engine does.
 
@@ -35,6 +38,8 @@ def udf(
 
     Example: `acreage udf ndvi.py --cube cube.nc --context '{"red": "B04"}' --out ndvi.nc`
     """
+    if out.exists() and not overwrite:
+        raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
     settings = load_settings()
     source = UdfCode(_read_source(code), name=code.name)
     arguments = _parse_context(context)

@@ -13,7 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from acreage.cli.croptype_input import SamplesFile, SeasonText, Without, load_samples, names
-from acreage.core.errors import InvalidInput, WriteFailed
+from acreage.core.errors import InvalidInput, OutputExists
+from acreage.core.outputs import check_writable, whole_file
 from acreage.croptype import series
 from acreage.croptype.labels import Labelled, apply_legend, open_legend
 from acreage.croptype.modelfile import open_model
@@ -68,6 +69,9 @@ def validate_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Report to write: Markdown (.md) or JSON (.json).")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a report that is there already.")
+    ] = False,
 ) -> None:
     """Measure accuracy on samples that were not trained on.
 
@@ -75,6 +79,10 @@ def validate_command(
     """
     if out is not None and out.suffix not in (".md", ".json"):
         raise InvalidInput(f"--out is {out}.", hint="Name a file that ends in .md or .json.")
+    if out is not None:
+        if out.exists() and not overwrite:
+            raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
+        check_writable(out)
     console = Console()
     series_ = load_samples(samples, season, fill_gaps)
     if model is not None:
@@ -167,8 +175,5 @@ def _write(out: Path | None, text: str, data: dict[str, object]) -> None:
     if out is None:
         return
     content = text if out.suffix == ".md" else json.dumps(data, indent=2) + "\n"
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise WriteFailed(f"The report could not be written to {out}: {error.strerror}.") from error
+    with whole_file(out) as partial:
+        partial.write_text(content, encoding="utf-8")

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from acreage.core.errors import InvalidInput, OutputExists, WriteFailed
+
+
+def check_writable(out: Path) -> None:
+    """Find out before long work whether `out` could be written after it; makes its folder if need be.
+
+    Raises:
+        WriteFailed: its folder cannot be made or written in.
+    """
+    folder = out.absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise WriteFailed(
+            f"{out} cannot be written: {error.strerror or error} ({folder}).", hint="Choose another place."
+        ) from error
 
 
 @contextmanager
@@ -28,7 +46,7 @@ def whole_folder(out: Path, *, overwrite: bool, ours: Collection[str]) -> Iterat
         WriteFailed: the file system refused (no space, no permission).
     """
     out = out.absolute()
-    _check_target(out, overwrite, ours)
+    check_folder(out, overwrite=overwrite, ours=ours)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = _beside(out, "partial")
@@ -69,10 +87,17 @@ def whole_file(out: Path) -> Iterator[Path]:
             hint="Nothing was left under that name. Check space and permissions.",
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
-def _check_target(out: Path, overwrite: bool, ours: Collection[str]) -> None:
+def check_folder(out: Path, *, overwrite: bool, ours: Collection[str]) -> None:
+    """Whether `whole_folder` would put its folder there.
+
+    Raises:
+        OutputExists: `out` is there and `overwrite` is False.
+        InvalidInput: `out` is a file, or holds other things than an earlier output.
+    """
     if not out.exists():
         return
     if not out.is_dir():
@@ -80,7 +105,8 @@ def _check_target(out: Path, overwrite: bool, ours: Collection[str]) -> None:
     there = sorted(p.name for p in out.iterdir())
     if there and not overwrite:
         raise OutputExists(
-            f"{out} is there already.", hint="Choose another output folder, or ask for it to be overwritten."
+            f"{out} is there already.",
+            hint="Choose another output folder, or give --overwrite where the command has it.",
         )
     if foreign := [name for name in there if name not in ours]:
         raise InvalidInput(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from acreage import __version__
-from acreage.core.errors import OutputExists
 from acreage.core.grid import Box
+from acreage.core.outputs import check_folder, check_writable
 from acreage.core.provenance import Provenance
 from acreage.core.temporal import Season
 from acreage.croptype.model import TrainedModel, check_landcover
 from acreage.croptype.modelfile import model_sha256, open_model
-from acreage.croptype.product import ProductFiles, write_product
+from acreage.croptype.product import FILES, ProductFiles, write_product
 from acreage.croptype.runner import JobResult, Progress, Runner
 from acreage.croptype.workflow import CubeSettings, map_cube, to_graph
 
@@ -72,12 +72,13 @@ def make_map(
 
     Raises:
         OutputExists: `out` is there and `overwrite` is False.
+        InvalidInput: `out` is a file, or holds other things than an earlier map.
+        WriteFailed: nothing can be written there.
         AcreageError: whatever stopped the job; nothing is left under `out`.
     """
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
-        raise OutputExists(f"{out} is there already.", hint="Choose another folder, or give --overwrite.")
+    check_folder(out, overwrite=overwrite, ours=FILES)
     graph, model, digest = map_graph(job)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     with tempfile.TemporaryDirectory(prefix=".map-", dir=out.parent) as folder:
         done = runner.run(graph, Path(folder) / "map.tif", progress)
         provenance = Provenance(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from pathlib import Path
 
 import torch
 
-from acreage.core.errors import InvalidInput, WriteFailed
+from acreage.core.errors import InvalidInput
 from acreage.core.legend import Legend
+from acreage.core.outputs import whole_file
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.udf_source.crop_type_udf import FILE_FORMAT, FILE_VERSION, read_model
 
@@ -41,14 +41,8 @@ def save_model(model: TrainedModel, path: Path) -> str:
         WriteFailed: it cannot be written.
     """
     content = model_bytes(model)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WriteFailed(f"The model could not be written to {path}: {error}.") from error
     return hashlib.sha256(content).hexdigest()
 
 

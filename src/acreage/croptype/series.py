@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -21,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from acreage.core.errors import InvalidInput, WriteFailed
+from acreage.core.errors import InvalidInput
+from acreage.core.outputs import whole_file
 from acreage.core.temporal import Season, periods, to_datetime
 from acreage.croptype.udf_source.crop_type_udf import STATIC_SENSORS, sensor_of
 
@@ -146,14 +146,8 @@ def write_samples(samples: Samples, path: Path) -> None:
         table = table.append_column(band, column)
     about = {"version": VERSION, "bands": samples.bands, "dekads": [d.isoformat() for d in samples.dekads]}
     table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: json.dumps(about).encode()})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WriteFailed(f"The samples could not be written to {path}: {error}.") from error
 
 
 def read_samples(path: Path) -> Samples:

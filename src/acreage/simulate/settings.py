@@ -54,7 +54,10 @@ class SceneSettings:
     def __post_init__(self) -> None:
         longitude, latitude = self.centre
         problems = [
-            (not (-180 <= longitude <= 180 and 0 < latitude <= 84), f"the centre {self.centre} (northern)"),
+            (
+                not (-180 <= longitude <= 180 and 0 < latitude <= 84),
+                f"the centre {self.centre} (longitude -180 to 180, latitude above 0 and up to 84)",
+            ),
             (not 0.16 <= self.size_km <= 110, f"a size of {self.size_km} km (0.16 to 110)"),
             (self.season.first.year != self.season.last.year, f"a season over two years ({self.season})"),
             (self.s2_interval_days < 1 or self.s1_interval_days < 1, "an interval of less than a day"),
