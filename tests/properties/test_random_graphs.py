@@ -29,7 +29,7 @@ WINDOWS = st.sampled_from([5, 7, 16, 64])
 def _outcome(
     graph: Mapping[str, Any], catalog: Catalog, window: int, udf: ProcessUdfRunner | None
 ) -> dict[str, Cube] | str:
-    """The cubes, or what the engine says of a callback that finds no element in an array (a period without dates)."""
+    """The cubes, or what the engine says of a callback that finds no element (in a period without dates)."""
     try:
         return run_cubes(graph, catalog, window, udf=udf)
     except ArrayElementNotAvailable as error:

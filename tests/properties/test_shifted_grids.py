@@ -1,4 +1,4 @@
-"""merge_cubes on grids that are a part of a pixel apart refuses, or merges what was aligned; no axis is doubled."""
+"""merge_cubes on grids a part of a pixel apart refuses, or merges what was aligned; no axis is doubled."""
 
 from __future__ import annotations
 

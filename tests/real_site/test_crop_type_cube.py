@@ -27,6 +27,7 @@ SPRING = Season(date(2019, 4, 1), date(2019, 5, 31))
 SETTINGS = CubeSettings(
     buffer=130.0, scl_mask=(("kernel1_size", 7), ("kernel2_size", 15), ("erosion_kernel_size", 3))
 )
+BUILDS = (preprocessing(SPRING, SETTINGS), map_like(SPRING, SETTINGS))
 
 
 @pytest.fixture(scope="module")

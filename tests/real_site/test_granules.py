@@ -18,7 +18,10 @@ from acreage.core.errors import ItemUnreadable
 
 # Over the northern edge of granule 33TWL (5 100 000 m) and the southern one of 33TWM (5 090 220 m).
 AREA = {"west": 560000, "east": 572000, "south": 5088000, "north": 5103000, "crs": 32633}
-ITEMS = (("S2B_33TWL_20230813_0_L2A", "S2B_33TWM_20230813_0_L2A"), ("S2A_33TWL_20230818_0_L2A", "S2A_33TWM_20230818_0_L2A"))  # fmt: skip
+ITEMS = (
+    ("S2B_33TWL_20230813_0_L2A", "S2B_33TWM_20230813_0_L2A"),
+    ("S2A_33TWL_20230818_0_L2A", "S2A_33TWM_20230818_0_L2A"),
+)
 NOT_THERE = 6  # items that the collection links and does not have
 GRAPH = {
     "s2": {

@@ -1,4 +1,4 @@
-"""Process graphs run through the whole engine, with the cubes of the result handed back as they were stored."""
+"""Process graphs run through the whole engine, with the cubes of the result as they were stored."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def cubes_of(plan: Plan, udf: UdfRunner | None = None, tolerance: int = 0) -> di
     with (
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(engine_run, "write_outputs", take),
-        mock.patch.object(engine_run, "format_for", lambda *_, **__: None),
+        mock.patch.object(engine_run, "format_for", return_value=None),
     ):
         engine_run.run_plan(plan, Path(folder) / "out", udf=udf, tolerance=tolerance)
     return found

@@ -1,7 +1,8 @@
 """A tiny archive of random pixels on disk, for tests of the engine: nothing in it looks like the Earth.
 
-It lies on the border of UTM zones 31 and 32 (6 degrees east, 50 degrees north). Sentinel-2 comes as two granules,
-one a zone, that overlap in the middle; every band and the scene classification have holes of their own.
+It lies on the border of UTM zones 31 and 32 (6 degrees east, 50 degrees north). Sentinel-2 comes as two
+granules, one a zone, that overlap in the middle; every band and the scene
+classification have holes of their own.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def served_in_ranges(folder: Path) -> Iterator[str]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, directory=str(folder), **kwargs)
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             """Say nothing."""
 
         def do_GET(self) -> None:
@@ -130,15 +131,17 @@ def _s2_values(rng: np.random.Generator, asset: str, shape: tuple[int, int], hid
     rows, columns = (np.arange(n) * h // n for n, h in zip(shape, hidden.shape, strict=True))
     lost = hidden[np.ix_(rows, columns)] | (rng.random(shape) < 0.02)
     if asset == "scl":
-        values = rng.choice([4, 4, 4, 5, 5, 6, 3, 8, 9, 10], shape).astype(np.uint8)
+        # Clouds in one patch: dilated, they must leave something clear.
+        values = rng.choice([4, 4, 4, 5, 5, 6], shape).astype(np.uint8)
+        values[_patches(rng, *shape, count=1)] = rng.choice([3, 8, 9, 10])
         return np.where(lost, 0, values).astype(np.uint8)
     # Neighbouring numbers, so that medians of an even count have halves.
     return np.where(lost, 0, rng.integers(1, 6000, shape)).astype(np.uint16)
 
 
-def _patches(rng: np.random.Generator, rows: int, columns: int) -> Array:
+def _patches(rng: np.random.Generator, rows: int, columns: int, count: int = 3) -> Array:
     mask = np.zeros((rows, columns), bool)
-    for _ in range(3):
+    for _ in range(count):
         r, c = rng.integers(0, rows), rng.integers(0, columns)
         mask[r : r + int(rng.integers(2, 9)), c : c + int(rng.integers(2, 9))] = True
     return mask

@@ -1,4 +1,4 @@
-"""Random callbacks as process graph JSON, drawn from a table of every array process by what it takes and gives."""
+"""Random callbacks as process graph JSON, from a table of what every array process takes and gives."""
 
 from __future__ import annotations
 
@@ -79,17 +79,42 @@ _PATTERN: Mapping[str, Argument] = {
     "pattern": _value(TEXTS),
     "case_sensitive": _optional_flag,
 }
+_SORTING: Mapping[str, Argument] = {
+    "data": "nums",
+    "asc": _optional_flag,
+    "nodata": _value(st.sampled_from([None, True, False])),
+}
+_UNARY = ("absolute", "arccos", "arcosh", "arcsin", "arctan", "arsinh", "artanh", "ceil", "cos", "cosh",
+          "floor", "int", "ln", "sgn", "sin", "sinh", "sqrt", "tan", "tanh", "constant")  # fmt: skip
+_BINARY = ("add", "subtract", "multiply", "divide", "mod", "arctan2", "normalized_difference")
+_REDUCERS = ("first", "last", "max", "min", "mean", "median", "product", "sd", "sum", "variance")
+
+
+def _rejected(w: Writer) -> Json:
+    return w.make("num", 0) if w.draw(st.booleans()) else None
+
+
+def _counted(w: Writer) -> Json:
+    return w.draw(st.sampled_from([None, True])) or _condition(w)
+
+
+def _three(w: Writer) -> Json:
+    return [w.make("num", 0) for _ in range(3)]
+
 
 # What each process gives, and how each of its parameters is drawn: a kind, or a function of the writer.
 # Kinds: num, bool, text, date (one value a pixel) and nums, bools (arrays).
 PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
-    **dict.fromkeys(("absolute", "arccos", "arcosh", "arcsin", "arctan", "arsinh", "artanh", "ceil", "cos", "cosh", "floor", "int", "ln", "sgn", "sin", "sinh", "sqrt", "tan", "tanh", "constant"), ("num", _X)),
-    **dict.fromkeys(("add", "subtract", "multiply", "divide", "mod", "arctan2", "normalized_difference"), ("num", _XY)),
+    **dict.fromkeys(_UNARY, ("num", _X)),
+    **dict.fromkeys(_BINARY, ("num", _XY)),
     "exp": ("num", {"p": "num"}),
     "log": ("num", {"x": "num", "base": "num"}),
     "power": ("num", {"base": "num", "p": "num"}),
     "round": ("num", {"x": "num", "p": _value(st.integers(-2, 3))}),
-    "clip": ("num", {"x": "num", "min": _value(st.integers(-50, 100)), "max": _value(st.integers(101, 3000))}),
+    "clip": (
+        "num",
+        {"x": "num", "min": _value(st.integers(-50, 100)), "max": _value(st.integers(101, 3000))},
+    ),
     "linear_scale_range": (
         "num",
         {"x": "num", "inputMin": _value(st.integers(-10, 0)), "inputMax": _value(st.integers(5, 4000)),
@@ -111,9 +136,9 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
     "not": ("bool", {"x": "bool"}),
     "all": ("bool", {"data": "bools", "ignore_nodata": _optional_flag}),
     "any": ("bool", {"data": "bools", "ignore_nodata": _optional_flag}),
-    "if": ("num", {"value": "bool", "accept": "num", "reject": lambda w: (w.draw(st.booleans()) and w.make("num", 0)) or None}),
-    **dict.fromkeys(("first", "last", "max", "min", "mean", "median", "product", "sd", "sum", "variance"), ("num", _DATA)),
-    "count": ("num", {"data": "nums", "condition": lambda w: w.draw(st.sampled_from([None, True])) or _condition(w)}),
+    "if": ("num", {"value": "bool", "accept": "num", "reject": _rejected}),
+    **dict.fromkeys(_REDUCERS, ("num", _DATA)),
+    "count": ("num", {"data": "nums", "condition": _counted}),
     "array_element": ("num", {"data": "nums", "index": _value(WHOLE), "return_nodata": lambda w: True}),
     "array_find": ("num", {"data": "nums", "value": "num", "reverse": _optional_flag}),
     "array_find_label": ("num", {"data": "nums", "label": _value(TEXTS)}),
@@ -122,7 +147,7 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
     "array_apply": ("nums", {"data": "nums", "process": _per_element("num")}),
     "array_concat": ("nums", {"array1": "nums", "array2": "nums"}),
     "array_create": ("nums", {"data": _numbers_and_pixels, "repeat": _value(st.integers(1, 2))}),
-    "array_create_labeled": ("nums", {"data": lambda w: [w.make("num", 0) for _ in range(3)], "labels": _labels}),
+    "array_create_labeled": ("nums", {"data": _three, "labels": _labels}),
     "array_filter": ("nums", {"data": "nums", "condition": _per_element("bool")}),
     "array_interpolate_linear": ("nums", {"data": "nums"}),
     "array_labels": ("labels", {"data": "nums"}),
@@ -130,9 +155,9 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
                               "length": _value(st.integers(0, 2))}),
     **dict.fromkeys(("cummax", "cummin", "cumproduct", "cumsum", "extrema"), ("nums", _DATA)),
     "quantiles": ("nums", {**_DATA, "probabilities": _value(st.sampled_from([[0.1, 0.5], [0.25], 4]))}),
-    "order": ("nums", {"data": "nums", "asc": _optional_flag, "nodata": _value(st.sampled_from([None, True, False]))}),
+    "order": ("nums", _SORTING),
     "rearrange": ("nums", {"data": "nums", "order": lambda w: w.draw(st.sampled_from([[0], [1, 0]]))}),
-    "sort": ("nums", {"data": "nums", "asc": _optional_flag, "nodata": _value(st.sampled_from([None, True, False]))}),
+    "sort": ("nums", _SORTING),
     "text_begins": ("bool", _PATTERN),
     "text_ends": ("bool", _PATTERN),
     "text_contains": ("bool", _PATTERN),

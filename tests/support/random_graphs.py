@@ -1,4 +1,4 @@
-"""Random process graphs over the random archive: a table of how each process that takes data cubes is called."""
+"""Random process graphs over the random archive: a table of how each process on data cubes is called."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ PERIODS = (
     "decade",
     "decade-ad",
 )
-METHODS = ("near", "bilinear", "cubic", "cubicspline", "lanczos", "average", "max", "min", "med", "mode", "q1", "q3",
-           "rms", "sum")  # fmt: skip
+METHODS = ("near", "bilinear", "cubic", "cubicspline", "lanczos", "average", "max", "min", "med", "mode",
+           "q1", "q3", "rms", "sum")  # fmt: skip
 MOST_VALUES = 60_000
 UDF = """
 import xarray
@@ -112,7 +112,7 @@ def _extent(draw: st.DrawFn) -> dict[str, Any]:
     return {"west": west, "south": south, "east": west + width, "north": south + height, "crs": 32631}
 
 
-# --- loads ----------------------------------------------------------------------------------------------------
+# --- loads ------------------------------------------------------------------------------------------
 
 SPANS = (["2019-03-01", "2019-06-01"], ["2019-03-01", "2019-03-15"], ["2019-03-01", "2020-04-01"])
 
@@ -149,7 +149,7 @@ def _base(w: Writer, kind: str | None = None) -> str:
     return key
 
 
-# --- parameters -----------------------------------------------------------------------------------------------
+# --- parameters ------------------------------------------------------------------------------------------
 
 
 def _leaves(meta: CubeMeta, *, array: bool) -> dict[str, list[Json]]:
@@ -221,7 +221,7 @@ def _dimension(w: Writer, data: str, *types: str) -> str | None:
     return w.pick(*found) if found else None
 
 
-# --- processes ------------------------------------------------------------------------------------------------
+# --- processes ------------------------------------------------------------------------------------------
 
 Step = Callable[[Writer, str], str | None]
 
@@ -386,8 +386,13 @@ def filter_bands(w: Writer, data: str) -> str | None:
 
 def filter_bbox(w: Writer, data: str) -> str | None:
     e, grow = w.extent, w.draw(st.integers(-80, 30))
-    extent = {"west": e["west"] - grow, "east": e["east"] + w.pick(0, grow), "south": e["south"] - w.pick(0, grow),
-              "north": e["north"] + grow, "crs": 32631}  # fmt: skip
+    extent = {
+        "west": e["west"] - grow,
+        "east": e["east"] + w.pick(0, grow),
+        "south": e["south"] - w.pick(0, grow),
+        "north": e["north"] + grow,
+        "crs": 32631,
+    }
     if extent["west"] >= extent["east"] or extent["south"] >= extent["north"]:
         return None
     return w.add("filter_bbox", data=ref(data), extent=extent)
@@ -668,8 +673,8 @@ STEPS: Mapping[str, Step] = {
         dimension_labels, drop_dimension, filter_bands, filter_bbox, filter_labels, filter_spatial,
         filter_temporal, load_collection, load_geojson, load_stac, mask, mask_polygon, mask_scl_dilation,
         merge_cubes, ndvi, reduce_dimension, reduce_spatial, rename_dimension, rename_labels,
-        resample_cube_spatial, resample_cube_temporal, resample_spatial, run_udf, sar_backscatter, save_result,
-        to_scl_dilation_mask,
+        resample_cube_spatial, resample_cube_temporal, resample_spatial, run_udf, sar_backscatter,
+        save_result, to_scl_dilation_mask,
     )
 }  # fmt: skip
 BASES = {"anomaly": "s2", "climatological_normal": "s2", "resample_cube_temporal": "s2"}
@@ -700,7 +705,7 @@ def attempt(w: Writer, step: Callable[..., str | None], *arguments: Any, tries: 
 def graphs_with(
     draw: st.DrawFn, process_id: str, catalog: Catalog, address: str, udf: UdfRunner | None = None
 ) -> Any:
-    """A graph around one cube process: a load, perhaps a step before it, the process, perhaps a step after it."""
+    """A graph around one cube process: a load, perhaps a step, the process, perhaps another step."""
     w = Writer(draw, catalog, address, udf)
     if process_id in ("anomaly", "climatological_normal"):
         data = w.add("load_collection", id="SENTINEL2_L2A", spatial_extent=dict(w.extent),
@@ -733,7 +738,7 @@ def graphs_calling(draw: st.DrawFn, process_id: str, gives: str, catalog: Catalo
     raise AssertionError("unreachable")
 
 
-# Steps that may follow each other in any order; those that make much of what comes after are drawn more often.
+# Steps that may follow each other in any order; some are drawn more often.
 _ANY_STEP = (
     *sorted(set(STEPS) - {"run_udf", "save_result", "load_stac", "load_geojson", "create_data_cube"}),
     *("apply", "reduce_dimension", "merge_cubes", "mask", "apply_dimension", "aggregate_temporal_period") * 2,

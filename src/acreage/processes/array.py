@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acreage.core.arrays import Masked, from_list
+from acreage.core.arrays import Masked, from_list, null_like
 from acreage.core.errors import (
     ArrayElementNotAvailable,
     ArrayElementParameterConflict,
@@ -222,7 +222,11 @@ def _beside(values: Any, data: Masked) -> Masked:
         return stack(items) if items else _part(data, 0, 0)
     ready = array(items)
     known = [v for v in items if v is not None]
-    return Masked(ready.values.astype(common(data.dtype, *known)), ready.valid, True)
+    dtype = common(data.dtype, *known)
+    valid = ready.validity()
+    values = np.full(ready.values.shape, null_like(dtype), dtype)
+    values[valid] = ready.values[valid]
+    return Masked(values, ready.valid, True)
 
 
 def _part(data: Masked, start: int, stop: int) -> Masked:
