@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from acreage.catalog.items import Catalog
-from acreage.core.arrays import Masked
-from acreage.core.cube import Cube, CubeMeta, Dimension
+from acreage.core.cube import CubeMeta
 from acreage.core.errors import InvalidProcessGraph, ProcessGraphError, ProcessParameterInvalid
 from acreage.core.grid import Grid
 from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
+from acreage.engine.constants import constant_cube, plain_json
 from acreage.engine.graph import Graph, GraphNode, substitute
 from acreage.engine.loading import Loader
 from acreage.engine.ops import (
@@ -27,12 +27,11 @@ from acreage.engine.ops import (
     ProcessOp,
     UdfOp,
     fill,
-    labels_for_udf,
-    udf_dtype,
     udf_output_meta,
 )
 from acreage.engine.plan import Output, PlanNode, SourceSummary
 from acreage.engine.sources import GridRequest
+from acreage.engine.udf_windows import null_window, udf_blocks
 from acreage.processes.callback import Callback, NodeRef, ParameterRef, as_masked
 from acreage.processes.registry import (
     POINTWISE,
@@ -223,12 +222,12 @@ class Compiler:
         arguments = {k: substitute(v, replacement) for k, v in node.arguments.items()}
         with np.errstate(all="ignore"):
             result = array_processes()[node.process_id].function(**arguments)
-        return Constant(_plain(as_masked(result)))
+        return Constant(plain_json(as_masked(result)))
 
     def _cube_node(self, value: Value, key: str) -> int:
         if isinstance(value, int):
             return value
-        cube = _constant_cube(value.value)
+        cube = constant_cube(value.value)
         return self._add(PlanNode(key, "constant", (), (), cube.meta, ConstantOp(cube)))
 
     def _save(self, node: GraphNode) -> Value:
@@ -277,7 +276,7 @@ class Compiler:
                 return self._add_udf(node, code, context, inputs, dropped, target, None)
             case "apply_neighborhood":
                 return self._add_udf(
-                    node, code, context, inputs, None, None, _blocks(given, a["size"], a.get("overlap"))
+                    node, code, context, inputs, None, None, udf_blocks(given, a["size"], a.get("overlap"))
                 )
         raise ProcessParameterInvalid(
             f"Process {node.process_id!r} cannot run a user-defined function.",
@@ -309,7 +308,7 @@ class Compiler:
                 "The graph runs a user-defined function, and this engine has no runner for it.",
                 hint="Start the engine with a UDF runner.",
             )
-        array = _null_window(given, blocks)
+        array = null_window(given, blocks)
         key = json.dumps(
             [code.sha256, context, array.dims, array.values.shape, array.labels], sort_keys=True, default=str
         )
@@ -359,69 +358,6 @@ def _located(error: ProcessGraphError, node: GraphNode) -> ProcessGraphError:
         located, f"Node {node.key!r} ({node.process_id}): {error.message}", hint=error.hint
     )
     return located
-
-
-def _blocks(given: CubeMeta, size: Any, overlap: Any) -> Blocks:
-    """apply_neighborhood's size and overlap, in pixels of x and y."""
-    sizes = {s["dimension"]: s for s in size}
-    overlaps = {s["dimension"]: s for s in overlap or ()}
-    for entry in (*sizes.values(), *overlaps.values()):
-        given.dim(entry["dimension"])
-        if entry["dimension"] in ("x", "y") and entry.get("unit", "px") != "px":
-            raise ProcessParameterInvalid(
-                "apply_neighborhood takes sizes of x and y in pixels.", hint='Set "unit": "px".'
-            )
-        if entry["dimension"] not in ("x", "y") and entry.get("value") is not None:
-            raise ProcessParameterInvalid(
-                f"A user-defined function gets dimension {entry['dimension']!r} whole.",
-                hint="Leave its size and overlap out, or null.",
-            )
-
-    def pixels(entries: Mapping[str, Any], name: str) -> int | None:
-        value = entries.get(name, {}).get("value")
-        return None if value is None else int(value)
-
-    return Blocks(
-        pixels(sizes, "x"), pixels(sizes, "y"), pixels(overlaps, "x") or 0, pixels(overlaps, "y") or 0
-    )
-
-
-def _null_window(given: CubeMeta, blocks: Blocks | None) -> LabelledArray:
-    """A window of nulls of 2 x 2 pixels, or of one block with its overlap."""
-    width = 2 if blocks is None else (blocks.columns or 2) + 2 * blocks.overlap_columns
-    height = 2 if blocks is None else (blocks.rows or 2) + 2 * blocks.overlap_rows
-    meta = given
-    attrs: dict[str, Any] = {}
-    if given.box is not None:
-        corner = given.box
-        meta = given.with_box(
-            type(corner)(corner.grid, corner.x0, corner.y0, corner.x0 + width, corner.y0 + height)
-        )
-        attrs = {"crs": corner.grid.crs}
-    values = np.full(meta.shape, np.nan, udf_dtype(meta.dtype))
-    return LabelledArray(
-        values,
-        meta.names,
-        labels_for_udf(meta),
-        tuple(d.name for d in meta.dims if d.type == "temporal"),
-        attrs,
-    )
-
-
-def _plain(value: Masked) -> Any:
-    """A masked value as JSON: None for null."""
-    valid = value.validity()
-    if value.values.ndim == 0:
-        return value.values.item() if bool(valid) else None
-    return [v if ok else None for v, ok in zip(value.values.tolist(), valid.tolist(), strict=True)]
-
-
-def _constant_cube(value: Any) -> Cube:
-    masked = as_masked(value)
-    dims = tuple(
-        Dimension(f"array{n or ''}", "other", tuple(range(k))) for n, k in enumerate(masked.values.shape)
-    )
-    return Cube.of(masked.values, masked.valid, CubeMeta(dims, masked.dtype))
 
 
 __all__ = ["Compiler", "Constant", "Grid", "compile_graph"]

@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft7Validator
-
 from acreage.core.errors import (
-    InvalidProcessGraph,
     ProcessGraphError,
     ProcessGraphMissing,
-    ProcessParameterInvalid,
     ProcessParameterMissing,
     ProcessParameterRequired,
     ProcessParameterUnsupported,
     ProcessUnsupported,
 )
 from acreage.engine.graph import Graph, GraphNode, references
+from acreage.engine.order import is_node, order_of
+from acreage.engine.problems import Problems
+from acreage.engine.schemas import check_schema
 from acreage.processes.callback import Callback, CallbackNode, NodeRef, ParameterRef, UdfCall
 from acreage.processes.registry import array_processes, description
 
 _MISSING = object()
 _DEEPEST = 200
-
-
-@dataclass
-class _Problems:
-    """Problems found so far, in graph order, each with the node it belongs to."""
-
-    found: list[ProcessGraphError] = field(default_factory=list)
-
-    def add(self, error: ProcessGraphError) -> None:
-        self.found.append(error)
-
-    def raise_any(self) -> None:
-        if self.found:
-            raise InvalidProcessGraph(self.found)
 
 
 @dataclass(frozen=True)
@@ -69,10 +53,10 @@ def parse_graph(source: Mapping[str, Any], parameters: Mapping[str, Any] | None 
     """
     _check_depth([source, dict(parameters or {})])
     process = unwrap(source)
-    problems = _Problems()
+    problems = Problems()
     scope = _Scope(_top_level_values(process, parameters or {}, problems), frozenset(), "")
     flat = process["process_graph"]
-    order, result = _order(flat, "", problems)
+    order, result = order_of(flat, "", problems)
     problems.raise_any()
     nodes, index = _build(flat, order, scope, problems)
     problems.raise_any()
@@ -93,7 +77,7 @@ def unwrap(source: Any) -> Mapping[str, Any]:
         source = source["process"]
     if isinstance(source, Mapping) and isinstance(source.get("process_graph"), Mapping):
         process: Mapping[str, Any] = source
-    elif isinstance(source, Mapping) and source and all(_is_node(v) for v in source.values()):
+    elif isinstance(source, Mapping) and source and all(is_node(v) for v in source.values()):
         process = {"process_graph": source}
     else:
         raise ProcessGraphMissing(
@@ -123,12 +107,8 @@ def _check_depth(document: Any) -> None:
         ]
 
 
-def _is_node(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("process_id"), str)
-
-
 def _top_level_values(
-    process: Mapping[str, Any], given: Mapping[str, Any], problems: _Problems
+    process: Mapping[str, Any], given: Mapping[str, Any], problems: Problems
 ) -> Mapping[str, Any]:
     values = dict(given)
     described = process.get("parameters") or []
@@ -156,118 +136,8 @@ def _top_level_values(
     return values
 
 
-def _order(flat: Mapping[str, Any], path: str, problems: _Problems) -> tuple[list[str], str | None]:
-    """Topological order of node keys and the result node's key, in linear time and without recursion."""
-    needs: dict[str, list[str]] = {}
-    for key, node in flat.items():
-        if not _is_node(node):
-            problems.add(
-                ProcessGraphError(f"Node {path}{key} has no process_id.", hint="Every node needs one.")
-            )
-            needs[key] = []
-            continue
-        if not isinstance(node.get("arguments", {}), Mapping):
-            problems.add(ProcessGraphError(f"The arguments of node {path}{key} are not an object."))
-            needs[key] = []
-            continue
-        needs[key] = []
-        for target in _from_nodes(node.get("arguments", {})):
-            if target in flat:
-                needs[key].append(target)
-            else:
-                problems.add(
-                    ProcessParameterInvalid(
-                        f"Node {path}{key} refers to a node {target!r} that does not exist.",
-                        hint=f"Nodes here: {', '.join(flat)}.",
-                    )
-                )
-    order = _topological(needs)
-    if order is None:
-        stuck = ", ".join(sorted(_in_cycles(needs)))
-        problems.add(ProcessGraphError(f"Nodes refer to each other in a circle: {path}{stuck}."))
-        return [], None
-    return order, _result_key(flat, needs, path, problems)
-
-
-def _result_key(
-    flat: Mapping[str, Any], needs: Mapping[str, list[str]], path: str, problems: _Problems
-) -> str | None:
-    marked = [k for k, n in flat.items() if _is_node(n) and n.get("result") is True]
-    if len(marked) == 1:
-        return marked[0]
-    where = f"of the callback {path.rstrip('/')}" if path else "of the process graph"
-    if marked:
-        problems.add(
-            ProcessGraphError(
-                f"Several nodes {where} are marked as result: {', '.join(marked)}.", hint="Mark one."
-            )
-        )
-        return None
-    used = {t for targets in needs.values() for t in targets}
-    ends = [k for k in flat if k not in used]
-    if len(ends) == 1:
-        return ends[0]
-    problems.add(
-        ProcessGraphError(
-            f"No node {where} is marked as result, and it ends in {', '.join(ends)}.",
-            hint='Add "result": true.',
-        )
-    )
-    return None
-
-
-def _topological(needs: Mapping[str, list[str]]) -> list[str] | None:
-    order = _topological_part(needs)
-    return order if len(order) == len(needs) else None
-
-
-def _topological_part(needs: Mapping[str, list[str]]) -> list[str]:
-    """Keys in topological order, without those in a circle and those behind one."""
-    waiting = {k: len(set(v)) for k, v in needs.items()}
-    users: dict[str, list[str]] = {k: [] for k in needs}
-    for key, targets in needs.items():
-        for target in dict.fromkeys(targets):
-            users[target].append(key)
-    ready = [k for k, n in waiting.items() if n == 0]
-    order: list[str] = []
-    for key in ready:  # grows while it is walked
-        order.append(key)
-        for user in users[key]:
-            waiting[user] -= 1
-            if waiting[user] == 0:
-                ready.append(user)
-    return order
-
-
-def _in_cycles(needs: Mapping[str, list[str]]) -> set[str]:
-    done = set(_topological_part(needs))
-    # What only hangs behind a circle is taken off from the other end.
-    behind: dict[str, list[str]] = {k: [] for k in needs if k not in done}
-    for key in behind:
-        for target in needs[key]:
-            if target in behind:
-                behind[target].append(key)
-    return set(behind) - set(_topological_part(behind))
-
-
-def _from_nodes(value: Any) -> list[str]:
-    """Keys that an argument refers to, at any depth, but not those inside its callbacks."""
-    found: list[str] = []
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, Mapping):
-            if isinstance(item.get("from_node"), str) and len(item) == 1:
-                found.append(item["from_node"])
-            elif not isinstance(item.get("process_graph"), Mapping):
-                stack.extend(reversed(list(item.values())))
-        elif isinstance(item, list):
-            stack.extend(reversed(item))
-    return found
-
-
 def _build(
-    flat: Mapping[str, Any], order: Sequence[str], scope: _Scope, problems: _Problems
+    flat: Mapping[str, Any], order: Sequence[str], scope: _Scope, problems: Problems
 ) -> tuple[list[GraphNode], dict[str, int]]:
     nodes: list[GraphNode] = []
     index: dict[str, int] = {}
@@ -302,7 +172,7 @@ def _identity(process_id: str, raw: Mapping[str, Any], index: Mapping[str, int])
 
 
 def _arguments(
-    key: str, node: Mapping[str, Any], index: Mapping[str, int], scope: _Scope, problems: _Problems
+    key: str, node: Mapping[str, Any], index: Mapping[str, int], scope: _Scope, problems: Problems
 ) -> Mapping[str, Any]:
     """Resolved arguments of one node with defaults filled in; problems are noted, not raised."""
     process_id, where = node["process_id"], f"{scope.path}{key}"
@@ -337,7 +207,7 @@ def _arguments(
         before = len(problems.found)
         arguments[name] = _resolve(value, index, scope, f"{where}.{name}", names, problems)
         if len(problems.found) == before:  # else it would be blamed twice
-            _check_schema(process_id, name, arguments[name], where, problems)
+            check_schema(process_id, name, arguments[name], where, problems)
     return arguments
 
 
@@ -363,7 +233,7 @@ def _resolve(
     scope: _Scope,
     where: str,
     names: Sequence[str],
-    problems: _Problems,
+    problems: Problems,
 ) -> Any:
     if isinstance(value, list):
         return [_resolve(v, index, scope, f"{where}[{i}]", names, problems) for i, v in enumerate(value)]
@@ -381,7 +251,7 @@ def _resolve(
     return {k: _resolve(v, index, scope, f"{where}.{k}", names, problems) for k, v in value.items()}
 
 
-def _parameter(name: str, scope: _Scope, where: str, problems: _Problems) -> Any:
+def _parameter(name: str, scope: _Scope, where: str, problems: Problems) -> Any:
     if name in scope.values:
         return scope.values[name]
     if name in scope.names:
@@ -395,9 +265,9 @@ def _parameter(name: str, scope: _Scope, where: str, problems: _Problems) -> Any
     return None
 
 
-def _callback(flat: Mapping[str, Any], scope: _Scope, problems: _Problems) -> Callback | None:
+def _callback(flat: Mapping[str, Any], scope: _Scope, problems: Problems) -> Callback | None:
     before = len(problems.found)
-    order, result = _order(flat, scope.path, problems)
+    order, result = order_of(flat, scope.path, problems)
     if len(problems.found) > before or result is None:
         return None
     index: dict[str, int] = {}
@@ -421,44 +291,6 @@ def make_callback(nodes: Sequence[CallbackNode], result: int) -> Callback:
         a = nodes[0].arguments
         udf = UdfCall(a["udf"], a["runtime"], a.get("version"), a.get("context") or {})
     return Callback(tuple(nodes), result, functions, udf)
-
-
-@cache
-def _validator(process_id: str, parameter: str) -> Draft7Validator:
-    spec = description(process_id)
-    schema = next(p["schema"] for p in spec["parameters"] if p["name"] == parameter)
-    return Draft7Validator({"anyOf": schema} if isinstance(schema, list) else schema)
-
-
-def _check_schema(process_id: str, name: str, value: Any, where: str, problems: _Problems) -> None:
-    """Check plain JSON values against the parameter's schema; what holds references is known only later."""
-    if not _is_plain(value):
-        return
-    errors = sorted(_validator(process_id, name).iter_errors(value), key=lambda e: len(e.path))
-    if not errors:
-        return
-    shown = json.dumps(value)
-    problems.add(
-        ProcessParameterInvalid(
-            f"Node {where}: the value {shown[:80]}{'...' if len(shown) > 80 else ''} does not suit the "
-            f"parameter {name!r} of process {process_id!r}: {_reason(errors[0])}."
-        )
-    )
-
-
-def _reason(error: Any) -> str:
-    if error.validator == "anyOf":
-        parts = [_reason(e) for e in error.context]
-        return "; or ".join(dict.fromkeys(parts))[:300]
-    return str(error.message)[:200]
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(_is_plain(v) for v in value.values())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(v) for v in value)
-    return not isinstance(value, NodeRef | ParameterRef | Callback)
 
 
 __all__ = ["callback_parameters", "make_callback", "parse_graph", "references", "unwrap"]
