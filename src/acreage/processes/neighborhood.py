@@ -63,17 +63,37 @@ def _describe_neighborhood(
             "but each neighbourhood is a data cube.",
             hint="Use processes on data cubes, or make all sizes but one 1.",
         )
-    block = _block_meta(data, {n: c.ranges(*_span(data, n))[0] for n, c in chunks.items()})
-    made = describe_callback(callback, {"data": block, "context": context})
-    return replace(_accepted(data, block, made, chunks), may_be_null=True)
+    kinds = [_kinds_of_blocks(data, name, chunks[name]) for name in data.names]
+    accepted = []
+    for ranges in product(*kinds):
+        block = _block_meta(data, dict(zip(data.names, ranges, strict=True)))
+        made = describe_callback(callback, {"data": block, "context": context})
+        accepted.append(_accepted(data, block, made, chunks))
+    return replace(accepted[0], may_be_null=True)
+
+
+def _kinds_of_blocks(data: CubeMeta, name: str, chunk: Chunking) -> list[Range]:
+    """The first block of every length along a dimension: those where the cube ends are shorter."""
+    by_length: dict[int, Range] = {}
+    low, high = _span(data, name)
+    for block in chunk.ranges(low, high):
+        by_length.setdefault(block.high - block.low, block)
+    return list(by_length.values()) or [Range(low, low, low, low)]
 
 
 def _describe_array(
     data: CubeMeta, callback: Callback, along: str, chunk: Chunking, context: Any
 ) -> CubeMeta:
-    first = chunk.ranges(*_span(data, along))[0]
-    labels = None if data.dim(along).type in ("x", "y") else data.dim(along).labels[first.low : first.high]
-    sample = null_array(data, first.high - first.low, labels)
+    kinds = _kinds_of_blocks(data, along, chunk)
+    described = [_describe_block(data, callback, along, chunk, block, context) for block in kinds]
+    return described[0]
+
+
+def _describe_block(
+    data: CubeMeta, callback: Callback, along: str, chunk: Chunking, block: Range, context: Any
+) -> CubeMeta:
+    labels = None if data.dim(along).type in ("x", "y") else data.dim(along).labels[block.low : block.high]
+    sample = null_array(data, block.high - block.low, labels)
     found = callback_meta(callback, {"data": sample, "context": context})
     if found.length is None or (found.length != sample.length and not chunk.is_whole):
         raise DataCubePropertiesImmutable(
