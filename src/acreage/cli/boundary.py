@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.text import Text
 from typer.core import TyperGroup
 
-from acreage.core.errors import AcreageError
+from acreage.core.errors import AcreageError, WriteFailed
 
 INTERRUPTED = 130
 
@@ -97,6 +97,22 @@ class LazyGroup(TyperGroup):
         except KeyboardInterrupt:
             Console(stderr=True).print("Interrupted.")
             raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise  # whoever reads our output has had enough: the library ends the command silently
+        except OSError as error:
+            if ctx.params.get("debug"):
+                raise
+            show_error(_refused_by_system(error))
+            raise typer.Exit(WriteFailed.exit_code) from None
+
+
+def _refused_by_system(error: OSError) -> WriteFailed:
+    """Where the system refuses something in a place that nobody thought of: no space, no permission."""
+    where = f" ({error.filename})" if error.filename else ""
+    return WriteFailed(
+        f"The system refused: {error.strerror or error}{where}.",
+        hint="Check space and permissions; --debug shows where it happened.",
+    )
 
 
 def _listed() -> None:

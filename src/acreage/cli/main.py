@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -92,5 +93,6 @@ def root(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. A request to end (SIGTERM) is an interruption: scratch and half files go."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

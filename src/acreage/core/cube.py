@@ -7,6 +7,7 @@ dimensions of a raster cube is (t, bands, ..., y, x): x and y, where present, co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -109,7 +110,7 @@ class CubeMeta:
     @property
     def size(self) -> int:
         """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def grid(self) -> Grid:

@@ -387,6 +387,13 @@ class WriteFailed(AcreageError):
     exit_code = 5
 
 
+class ScratchFailed(AcreageError):
+    """There is no room for intermediate results."""
+
+    code = "ScratchFailed"
+    exit_code = 5
+
+
 class OutputExists(InvalidInput):
     """An output is there already, and nothing is overwritten unasked."""
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from acreage.core.arrays import null_like
 from acreage.core.cube import Cube, CubeMeta
+from acreage.core.errors import ScratchFailed
 from acreage.core.grid import Box
 
 
@@ -25,12 +27,24 @@ class ScratchCube:
 
     @staticmethod
     def create(folder: Path, meta: CubeMeta) -> ScratchCube:
-        """Sparse files of the right size; what is never written reads as null."""
-        folder.mkdir(parents=True)
+        """Files of zeros of the right size; what is never written reads as null.
+
+        Raises:
+            ScratchFailed: there is no room for them.
+        """
         cube = ScratchCube(folder, meta)
-        for name, itemsize in (("values", meta.dtype.itemsize), ("valid", 1)):
-            with open(folder / name, "wb") as file:
-                file.truncate(max(meta.size * itemsize, 1))
+        size = meta.size * (meta.dtype.itemsize + 1)
+        try:
+            folder.mkdir(parents=True)
+            for name, itemsize in (("values", meta.dtype.itemsize), ("valid", 1)):
+                with open(folder / name, "wb") as file:
+                    _reserve(file, max(meta.size * itemsize, 1))
+        except OSError as error:
+            raise ScratchFailed(
+                f"{size / 1e6:,.1f} MB of intermediate results do not fit in {folder.parent.parent}: "
+                f"{error.strerror or error}.",
+                hint="Make room, or name a folder with more of it in ACREAGE_SCRATCH.",
+            ) from error
         return cube
 
     def _map(self, name: str, dtype: Any) -> np.memmap[Any, Any]:
@@ -73,6 +87,25 @@ def read_stored(stored: Mapping[int, Stored], node: int, box: Box | None) -> Cub
 
 @contextmanager
 def scratch_folder(parent: Path | None) -> Iterator[Path]:
-    """A folder that is gone afterwards, whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="acreage-", dir=parent) as name:
+    """A folder that is gone afterwards, whatever happens.
+
+    Raises:
+        ScratchFailed: it cannot be made.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="acreage-", dir=parent)
+    except OSError as error:
+        raise ScratchFailed(
+            f"No scratch folder can be made in {parent or tempfile.gettempdir()}: {error.strerror or error}.",
+            hint="Name another folder in ACREAGE_SCRATCH.",
+        ) from error
+    with folder as name:
         yield Path(name)
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Take the space now: a full disk kills a process that writes to a mapped sparse file."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    else:
+        file.truncate(size)
