@@ -148,6 +148,15 @@ class ModelCache:
             ) from None
 
     def _store(self, href: str, stream: Readable, wanted: str) -> Path:
+        try:
+            return self._stored(href, stream, wanted)
+        except OSError as error:
+            raise UdfModelUnavailable(
+                f"The model {href} cannot be kept in {self._folder}: {error.strerror or error}.",
+                hint="Make room there, or name another folder in ACREAGE_CACHE.",
+            ) from None
+
+    def _stored(self, href: str, stream: Readable, wanted: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=".model-", dir=self._folder)
         temporary = Path(name)
