@@ -72,7 +72,7 @@ def check_footprints(graph: Mapping[str, Any], catalog: Catalog, data: st.DataOb
 
 
 def test_a_larger_window_never_changes_a_value(catalog: Catalog, address: str) -> None:
-    @settings(max_examples=40, phases=[Phase.generate], suppress_health_check=SLOW)
+    @settings(max_examples=25, phases=[Phase.generate], suppress_health_check=SLOW)
     @given(graph=graphs(catalog, address), data=st.data())
     def check(graph: Mapping[str, Any], data: st.DataObject) -> None:
         check_footprints(graph, catalog, data)
