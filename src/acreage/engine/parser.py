@@ -10,7 +10,6 @@ from typing import Any
 from acreage.core.errors import (
     ProcessGraphError,
     ProcessGraphMissing,
-    ProcessParameterInvalid,
     ProcessParameterMissing,
     ProcessParameterRequired,
     ProcessParameterUnsupported,
@@ -19,7 +18,7 @@ from acreage.core.errors import (
 from acreage.engine.graph import Graph, GraphNode, references
 from acreage.engine.order import is_node, order_of
 from acreage.engine.problems import Problems
-from acreage.engine.schemas import check_literal
+from acreage.engine.schemas import check_schema
 from acreage.processes.callback import Callback, CallbackNode, NodeRef, ParameterRef, UdfCall
 from acreage.processes.registry import array_processes, description
 
@@ -208,10 +207,7 @@ def _arguments(
         before = len(problems.found)
         arguments[name] = _resolve(value, index, scope, f"{where}.{name}", names, problems)
         if len(problems.found) == before:  # else it would be blamed twice
-            try:
-                check_literal(process_id, name, arguments[name])
-            except ProcessParameterInvalid as error:
-                problems.add(ProcessParameterInvalid(f"Node {where}: {error.message}", hint=error.hint))
+            check_schema(process_id, name, arguments[name], where, problems)
     return arguments
 
 
