@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from acreage.engine.ops import (
     udf_output_meta,
 )
 from acreage.engine.plan import Output, PlanNode, SourceSummary
+from acreage.engine.schemas import check_references
 from acreage.engine.sources import GridRequest
 from acreage.engine.udf_windows import null_window, udf_blocks
 from acreage.processes.callback import Callback, NodeRef, ParameterRef, as_masked
@@ -97,8 +98,10 @@ class Compiler:
 
     def _compile(self, index: int, request: GridRequest) -> Value:
         node = self.graph.nodes[index]
+        self._check_references(node)
         match node.process_id:
             case "load_collection" | "load_stac":
+                node = replace(node, arguments=self._argument(node.arguments, [], request))
                 self.open_grid.add(index)
                 meta, op = self.loader.load(index, node, request)
                 return self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
@@ -116,6 +119,18 @@ class Compiler:
         if node.process_id in array_processes():
             return self._constant(node)
         return self._process(index, node, cube_processes()[node.process_id], request)
+
+    def _check_references(self, node: GraphNode) -> None:
+        if node.process_id == "run_udf" or node.process_id in array_processes():
+            return  # they say themselves what they do not take
+        for name, value in node.arguments.items():
+            if (node.process_id, name) == ("save_result", "data"):
+                continue  # numbers and arrays are saved too, as JSON
+            check_references(node.process_id, name, value, self._constant_of)
+
+    def _constant_of(self, index: int) -> tuple[Any] | None:
+        value = self.values[(index, OWN_GRID)]
+        return (value.value,) if isinstance(value, Constant) else None
 
     def _process(self, index: int, node: GraphNode, process: CubeProcess, request: GridRequest) -> Value:
         inputs: list[int] = []
@@ -234,9 +249,8 @@ class Compiler:
         data = node.arguments["data"]
         value = self.values[(data.index, OWN_GRID)] if isinstance(data, NodeRef) else Constant(data)
         index = self._cube_node(value, node.key)
-        self.outputs.append(
-            Output(index, node.key, node.arguments["format"], node.arguments["options"] or {})
-        )
+        how = self._argument({k: node.arguments[k] for k in ("format", "options")}, [], OWN_GRID)
+        self.outputs.append(Output(index, node.key, how["format"], how["options"] or {}))
         return index
 
     def _top_level_udf(self, node: GraphNode) -> Value:

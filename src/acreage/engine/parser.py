@@ -10,6 +10,7 @@ from typing import Any
 from acreage.core.errors import (
     ProcessGraphError,
     ProcessGraphMissing,
+    ProcessParameterInvalid,
     ProcessParameterMissing,
     ProcessParameterRequired,
     ProcessParameterUnsupported,
@@ -18,7 +19,7 @@ from acreage.core.errors import (
 from acreage.engine.graph import Graph, GraphNode, references
 from acreage.engine.order import is_node, order_of
 from acreage.engine.problems import Problems
-from acreage.engine.schemas import check_schema
+from acreage.engine.schemas import check_literal
 from acreage.processes.callback import Callback, CallbackNode, NodeRef, ParameterRef, UdfCall
 from acreage.processes.registry import array_processes, description
 
@@ -207,7 +208,10 @@ def _arguments(
         before = len(problems.found)
         arguments[name] = _resolve(value, index, scope, f"{where}.{name}", names, problems)
         if len(problems.found) == before:  # else it would be blamed twice
-            check_schema(process_id, name, arguments[name], where, problems)
+            try:
+                check_literal(process_id, name, arguments[name])
+            except ProcessParameterInvalid as error:
+                problems.add(ProcessParameterInvalid(f"Node {where}: {error.message}", hint=error.hint))
     return arguments
 
 

@@ -18,6 +18,7 @@ from acreage.processes.vectors import geometry_windows
 WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 # Interpreter, libraries, open files, index maps and the writer's buffers, as measured (docs/engine.md).
 BASE_MEMORY = 750_000_000
+MOST_WINDOWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,19 @@ def _stage(nodes: Sequence[PlanNode], targets: Sequence[int], done: set[int], bu
         _check_fits(window_bytes(Program.of(nodes, stage), None), budget, 1)
         return stage
     size = _window_size(nodes, stage, node.meta.box, budget)
+    _check_count(node.meta.box, size, node.key)
     windows = tuple(node.meta.box.windows(size, size))
     return Stage(stage.targets, stage.nodes, stage.given, windows or (node.meta.box,))
+
+
+def _check_count(box: Box, size: int, key: str) -> None:
+    """Refuse a box of so many windows that a list of them is more than a plan can hold."""
+    if box.width * box.height > MOST_WINDOWS * size * size:
+        raise MemoryBudgetExceeded(
+            f"The data cube of node {key!r} has {box.width:.3g} x {box.height:.3g} pixels of "
+            f"{box.grid.res_x:.3g} x {box.grid.res_y:.3g}, more than {MOST_WINDOWS:,} windows.",
+            hint="Check its resolution and area.",
+        )
 
 
 def _geometry_stage(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> Stage:

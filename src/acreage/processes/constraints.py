@@ -49,6 +49,10 @@ def bounding_box(extent: Any) -> SpatialConstraint:
             hint="Leave `base` and `height` out.",
         )
     crs = extent.get("crs")
+    if crs is not None and (isinstance(crs, bool) or not isinstance(crs, int | str)):
+        raise ProcessParameterInvalid(
+            f"The `crs` of the bounding box is {crs!r}.", hint="Give an EPSG code such as 3035, or WKT2."
+        )
     return west, south, east, north, 4326 if crs is None else crs
 
 
@@ -128,19 +132,22 @@ def _around(points: Iterable[tuple[float, float]]) -> Bounds:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def _points(geojson: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
-    """Every vertex of a GeoJSON object."""
-    for feature in geojson.get("features") or ():
-        yield from _points(feature)
-    if isinstance(geojson.get("geometry"), Mapping):
-        yield from _points(geojson["geometry"])
-    for part in geojson.get("geometries") or ():
-        yield from _points(part)
-    yield from _vertices(geojson.get("coordinates") or ())
+def _points(geojson: Any) -> Iterator[tuple[float, float]]:
+    """Every vertex of a GeoJSON object; what is malformed has none, and is refused where it is used."""
+    if not isinstance(geojson, Mapping):
+        return
+    for member in ("features", "geometries"):
+        parts = geojson.get(member)
+        for part in parts if isinstance(parts, list | tuple) else ():
+            yield from _points(part)
+    yield from _points(geojson.get("geometry"))
+    yield from _vertices(geojson.get("coordinates"))
 
 
 def _vertices(coordinates: Any) -> Iterator[tuple[float, float]]:
-    if coordinates and isinstance(coordinates[0], int | float):
+    if not isinstance(coordinates, list | tuple):
+        return
+    if len(coordinates) >= 2 and all(isinstance(c, int | float) for c in coordinates[:2]):
         yield float(coordinates[0]), float(coordinates[1])
         return
     for part in coordinates:

@@ -48,6 +48,9 @@ def parse_geometries(geojson: Any) -> tuple[Geometries, Dimension]:
     shapes = tuple(_shape(f.get("geometry"), i) for i, f in enumerate(features))
     if crs == WGS84:
         _check_degrees(shapes)
+    for i, feature in enumerate(features):
+        if not isinstance(feature.get("properties") or {}, Mapping):
+            raise GeometryInvalid(f"The properties of Feature {i} are not an object.")
     properties = tuple(dict(f.get("properties") or {}) for f in features)
     return Geometries(crs, shapes, properties), geometry_dimension([f.get("id") for f in features])
 
@@ -88,6 +91,9 @@ def _features(geojson: Any) -> Iterator[Mapping[str, Any]]:
         )
 
 
+_FURTHEST = 1e12  # no CRS of the Earth reaches as far, in any unit
+
+
 def _shape(geometry: Any, position: int) -> BaseGeometry:
     where = f"Geometry {position} of the GeoJSON object"
     if geometry is None:
@@ -102,8 +108,8 @@ def _shape(geometry: Any, position: int) -> BaseGeometry:
         found: BaseGeometry = shapely.force_2d(shape(dict(geometry)))
     except (ValueError, TypeError, IndexError, GEOSException) as error:
         raise GeometryInvalid(f"{where} has coordinates that make no {geometry['type']}: {error}") from error
-    if not np.isfinite(shapely.get_coordinates(found)).all():
-        raise GeometryInvalid(f"{where} has coordinates that are not finite numbers.")
+    if not (np.abs(shapely.get_coordinates(found)) < _FURTHEST).all():
+        raise GeometryInvalid(f"{where} has coordinates that are not finite numbers, or beyond any map.")
     if not found.is_valid:
         raise GeometryInvalid(
             f"{where} is not valid: {shapely.is_valid_reason(found)}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -207,7 +208,7 @@ def _overlap_size(cube1: CubeMeta, cube2: CubeMeta, wide: CubeMeta) -> int:
 def _extended_size(cube: CubeMeta, wide: CubeMeta) -> int:
     """Number of values after broadcasting over the dimensions that only the wider cube has."""
     extra = [n for d, n in zip(wide.dims, wide.shape, strict=True) if d.name not in cube.names]
-    return cube.size * int(np.prod(extra, dtype=np.int64))
+    return cube.size * math.prod(extra)
 
 
 def _overlap_text(cube1: CubeMeta, cube2: CubeMeta) -> str:

@@ -235,6 +235,9 @@ def _extremes(data: Masked, ignore_nodata: bool) -> tuple[Masked, Masked]:
     return _answer(data, low, count, ignore_nodata), _answer(data, high, count, ignore_nodata)
 
 
+_MOST_INTERVALS = 10_000  # each is a value in every pixel
+
+
 def _probabilities(probabilities: Any, q: Any) -> Array:
     if probabilities is None and q is None:
         raise QuantilesParameterMissing("quantiles needs the parameter probabilities (or q).")
@@ -245,8 +248,10 @@ def _probabilities(probabilities: Any, q: Any) -> Array:
         given = plain(given)
     if not isinstance(given, list | tuple):
         intervals = whole_number(given, "probabilities" if q is None else "q")
-        if intervals < 2:
-            raise ProcessParameterInvalid(f"quantiles needs at least 2 intervals, not {intervals}.")
+        if not 2 <= intervals <= _MOST_INTERVALS:
+            raise ProcessParameterInvalid(
+                f"quantiles takes 2 to {_MOST_INTERVALS} intervals, not {intervals:.15g}."
+            )
         return np.arange(1, intervals) / intervals
     if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in given):
         raise ProcessParameterInvalid(f"Probabilities must be numbers from 0 to 1, not {given}.")
