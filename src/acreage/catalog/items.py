@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from acreage.core.faults import FaultKind
 from acreage.core.grid import Box
 
 Bounds = tuple[float, float, float, float]
@@ -78,11 +79,13 @@ class ItemProblem:
         item: STAC item id, or the address where the id cannot be read.
         asset: asset or band name; empty where the whole item is meant.
         reason: a sentence for a person.
+        kind: which fault it is.
     """
 
     item: str
     asset: str
     reason: str
+    kind: FaultKind = "malformed"
 
 
 @dataclass(frozen=True)

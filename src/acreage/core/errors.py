@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from acreage.core.faults import FaultKind
+
 
 class AcreageError(Exception):
     """Base of all errors that a person is meant to read.
@@ -358,15 +360,25 @@ class ItemUnreadable(CatalogError):
     Args:
         item: the STAC item id.
         asset: the asset or band name.
+        kind: which fault it is.
     """
 
     code = "ItemUnreadable"
     http_status = 502
 
-    def __init__(self, message: str, *, item: str = "", asset: str = "", hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        item: str = "",
+        asset: str = "",
+        hint: str = "",
+        kind: FaultKind = "unreadable",
+    ) -> None:
         super().__init__(message, hint=hint)
         self.item = item
         self.asset = asset
+        self.kind = kind
 
 
 # --- running ------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
@@ -20,6 +19,7 @@ from acreage.catalog.items import Raster
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, Grid, crs_name
+from acreage.engine.decode import decode
 
 _OPEN_FILES = 64
 # Datasets must not be shared between threads, so every thread has its own cache.
@@ -69,31 +69,7 @@ def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, 
             asset=band,
             hint="Check that the file is there and whole, or allow failed items (tolerance).",
         ) from error
-    return _with_nulls(values, raster)
-
-
-def _with_nulls(values: Array, raster: Raster) -> tuple[Array, BoolArray | None]:
-    valid: BoolArray | None = None
-    if values.dtype.kind == "f":
-        valid = ~np.isnan(values)
-        if raster.nodata is not None and not np.isnan(raster.nodata):
-            valid &= values != raster.nodata
-    elif raster.nodata is not None and not np.isnan(raster.nodata):
-        valid = values != raster.nodata
-    if raster.dn_offset:
-        values = _add_offset(values, raster.dn_offset)
-    return values, None if valid is None or valid.all() else valid
-
-
-def _add_offset(values: Array, offset: int) -> Array:
-    # Dark pixels may fall below zero after the offset; 0 would read as null, 1 is the darkest valid DN.
-    if values.dtype.kind == "f":
-        moved: Array = values + values.dtype.type(offset)
-        return moved
-    info = np.iinfo(values.dtype)
-    shifted = values.astype(np.int32) + offset
-    result: Array = np.clip(shifted, max(1, info.min), info.max).astype(values.dtype)
-    return result
+    return decode(values, raster)
 
 
 def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
