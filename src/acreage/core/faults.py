@@ -1,4 +1,4 @@
-"""Kinds of faults of input products: one word for each, used in searches, job logs, quarantine and documents."""
+"""Kinds of faults of input products: one word for each, in searches, job logs, quarantine and documents."""
 
 from __future__ import annotations
 
