@@ -20,6 +20,19 @@ MosaicRule = Literal["solar-day-datatake", "absolute-orbit", "static", "item"]
 
 
 @dataclass(frozen=True, slots=True)
+class BorderNoise:
+    """Noise along the edge of a radar swath, which is masked when it is read.
+
+    Attributes:
+        distance: pixels from the null part outside of the swath within which noise is looked for.
+        floor: linear power below which a pixel there is noise.
+    """
+
+    distance: int
+    floor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Raster:
     """One band of one item, readable.
 
@@ -32,6 +45,8 @@ class Raster:
         dn_offset: added to every valid digital number to harmonise it (Sentinel-2: -1000 or 0).
         scale: physical value = (DN + dn_offset) * scale + offset; information only.
         offset: see `scale`.
+        db: True where the physical value is in decibels; such pixels are read as linear power, float32.
+        border: noise along the swath's edge that is to be masked, None where there is none.
     """
 
     href: str
@@ -42,6 +57,8 @@ class Raster:
     dn_offset: int = 0
     scale: float = 1.0
     offset: float = 0.0
+    db: bool = False
+    border: BorderNoise | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import rasterio
@@ -19,7 +21,7 @@ from acreage.catalog.items import Raster
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, Grid, crs_name
-from acreage.engine.decode import decode
+from acreage.engine.decode import border_halo, decode, mask_border_noise
 
 _OPEN_FILES = 64
 # Datasets must not be shared between threads, so every thread has its own cache.
@@ -51,16 +53,18 @@ def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, 
         item, band: names for errors.
 
     Returns:
-        Values of shape `box.shape` in the file's dtype with `dn_offset` added; validity (None: all valid).
+        Values of shape `box.shape`, in the file's dtype with `dn_offset` added, or linear power in float32
+        where the file holds decibels; validity (None: all valid).
 
     Raises:
         ItemUnreadable: the file is missing, truncated, or is not on the grid that the item states.
     """
+    read = reading_box(raster, box)
     try:
         with rasterio.Env(**_options(raster.href)):
             dataset = _dataset(raster, item, band)
-            rows, columns = box.slices_in(raster.box)
-            window = Window(columns.start, rows.start, box.width, box.height)
+            rows, columns = read.slices_in(raster.box)
+            window = Window(columns.start, rows.start, read.width, read.height)
             values = dataset.read(raster.band_index, window=window)
     except (RasterioError, OSError) as error:
         raise ItemUnreadable(
@@ -69,7 +73,33 @@ def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, 
             asset=band,
             hint="Check that the file is there and whole, or allow failed items (tolerance).",
         ) from error
-    return decode(values, raster)
+    values, valid = decode(values, raster)
+    if raster.border is not None:
+        valid = mask_border_noise(values, valid, raster.border)
+    if read == box:
+        return values, valid
+    inside = box.slices_in(read)
+    return values[inside], None if valid is None or valid[inside].all() else valid[inside]
+
+
+def reading_box(raster: Raster, box: Box) -> Box:
+    """The pixels that are read for a box: with what decides on border noise around it."""
+    halo = border_halo(raster.border)
+    return box.expand(halo, halo).intersect(raster.box) if halo else box
+
+
+@contextmanager
+def opened(raster: Raster, item: str, band: str) -> Iterator[DatasetReader]:
+    """The raster's file as this thread has it open for reading, its grid checked; errors as `read_raster`."""
+    try:
+        with rasterio.Env(**_options(raster.href)):
+            yield _dataset(raster, item, band)
+    except (RasterioError, OSError) as error:
+        raise ItemUnreadable(
+            f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.",
+            item=item,
+            asset=band,
+        ) from error
 
 
 def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
