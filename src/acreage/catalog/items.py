@@ -75,6 +75,7 @@ class SourceItem:
         rank: order inside the group, best first: the smaller tuple wins. Comparable with every other item's.
         rasters: by openEO band name.
         properties: all STAC properties, for property filters.
+        footprint: where it has pixels, WKB in degrees; None where only `bbox` is known.
     """
 
     id: str
@@ -86,6 +87,7 @@ class SourceItem:
     rank: tuple[Any, ...]
     rasters: Mapping[str, Raster]
     properties: Mapping[str, Any]
+    footprint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,13 @@ class Search:
         items: sorted by datetime, group, rank, id.
         problems: what could not be used, sorted by item and asset.
         superseded: ids of items that a newer processing of the same acquisition replaces, sorted.
+        filtered: ids of items that a property filter leaves out, as far as the source lists them; sorted.
     """
 
     items: tuple[SourceItem, ...]
     problems: tuple[ItemProblem, ...] = ()
     superseded: tuple[str, ...] = ()
+    filtered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shapely import to_wkb
+
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
@@ -78,6 +80,7 @@ def _source_item(
         rank=rank_of(item),
         rasters=dict(rasters),
         properties=dict(item.properties),
+        footprint=None if item.geometry is None else to_wkb(item.geometry),
     )
 
 

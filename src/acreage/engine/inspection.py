@@ -1,0 +1,277 @@
+"""Inspection of inputs before a run: faults of items that can be found by a few small reads a file.
+
+Opens each file as the reader does, asks whether it is whole, and looks at a small sample of it over the area:
+nulls, emptiness, and whether the values can be what the metadata says. What cannot be told is no fault.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.features import geometry_mask
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import transform as to_crs
+
+from acreage.catalog import plausibility
+from acreage.catalog.headers import is_local
+from acreage.catalog.intact import broken_file, missing_end
+from acreage.catalog.items import Bounds, ItemProblem, Raster, SourceItem
+from acreage.catalog.plausibility import BandSample, Verdict
+from acreage.core.arrays import Array, BoolArray
+from acreage.core.errors import ItemUnreadable
+from acreage.core.grid import Box, transformer
+from acreage.engine.decode import decode
+from acreage.engine.readers import close_readers, opened
+
+SAMPLE_PIXELS = 128  # a side
+_WITHOUT_OVERVIEWS = 1024  # pixels a side that are read at full resolution at most
+_LONLAT = "EPSG:4326"
+_POLARISATIONS = frozenset(("VV", "VH", "HH", "HV"))
+_INNER_SHARE = 0.05  # a footprint's rim, by its extent, that may lie beyond the pixels
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Pixels of a band over the area, decimated: values as in the file, validity, where they lie."""
+
+    raster: Raster
+    box: Box
+    values: Array
+    valid: BoolArray
+
+
+def inspect_items(
+    items: Sequence[SourceItem], bands: Sequence[str], area: Bounds, threads: int
+) -> tuple[ItemProblem, ...]:
+    """Faults of items' files: header, wholeness, nulls, emptiness and plausibility.
+
+    At most three small reads a file: the header, a sample of at most 128 x 128 pixels of the area from the
+    smallest overview that suffices, and, of remote files, the last block. Local files are checked for
+    wholeness by their directory of blocks, without decoding.
+
+    Args:
+        items: from a search.
+        bands: names of the bands whose files are looked at; an item may lack some.
+        area: west, south, east, north in degrees.
+        threads: items that are looked at at once.
+
+    Returns:
+        At most one problem for each band of an item and one (with the band most concerned) for its
+        reflectance, sorted by item and band. Empty where nothing was found.
+    """
+
+    def inspect(item: SourceItem) -> list[ItemProblem]:
+        try:
+            return _inspect(item, bands, area)
+        finally:
+            close_readers()
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        found = [problem for problems in pool.map(inspect, items) for problem in problems]
+    return tuple(sorted(found, key=lambda p: (p.item, p.asset, p.reason)))
+
+
+def _inspect(item: SourceItem, bands: Sequence[str], area: Bounds) -> list[ItemProblem]:
+    problems: list[ItemProblem] = []
+    samples: dict[str, _Sample] = {}
+    rasters = {band: item.rasters[band] for band in dict.fromkeys(bands) if band in item.rasters}
+    boxes = {band: _over(raster, area) for band, raster in rasters.items()}
+    shape = _sample_shape([box for box in boxes.values() if not box.is_empty])
+    for band, raster in rasters.items():
+        try:
+            sample = _look(raster, boxes[band], shape, item.id, band)
+        except ItemUnreadable as error:
+            problems.append(_told(error, raster))
+            continue
+        if isinstance(sample, ItemProblem):
+            problems.append(sample)
+        elif sample is not None:
+            samples[band] = sample
+    for band, sample in samples.items():
+        problem = _judge(item, band, sample)
+        if problem is not None:
+            problems.append(problem)
+    guilty = {p.asset for p in problems}
+    problems += _judge_together(item, {b: s for b, s in samples.items() if b not in guilty})
+    return problems
+
+
+def _told(error: ItemUnreadable, raster: Raster) -> ItemProblem:
+    """The problem, with what the file itself shows where it lies on this machine."""
+    if error.kind == "unreadable" and is_local(raster.href):
+        kind, told = broken_file(raster.href)
+        reason = f"{error.message} {told[:1].upper()}{told[1:]}." if told else error.message
+        return ItemProblem(error.item, error.asset, reason, kind)
+    return ItemProblem(error.item, error.asset, error.message, error.kind)
+
+
+def _over(raster: Raster, area: Bounds) -> Box:
+    """The raster's pixels over the area."""
+    bounds = area
+    grid = raster.box.grid
+    if grid.crs != _LONLAT:
+        bounds = transformer(_LONLAT, grid.crs).transform_bounds(*area, densify_pts=21)
+    if not all(map(math.isfinite, bounds)):
+        return raster.box
+    return raster.box.intersect(grid.box_covering(*bounds))
+
+
+def _sample_shape(boxes: Sequence[Box]) -> tuple[int, int]:
+    """One shape for all bands, so that their pixels lie above each other: the coarsest band's, capped."""
+    rows = min((box.height for box in boxes), default=1)
+    columns = min((box.width for box in boxes), default=1)
+    return min(rows, SAMPLE_PIXELS), min(columns, SAMPLE_PIXELS)
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def _look(
+    raster: Raster, box: Box, shape: tuple[int, int], item: str, band: str
+) -> _Sample | ItemProblem | None:
+    """A sample of a band, or what is wrong with its file; None where it has nothing over the area."""
+    with opened(raster, item, band) as dataset:
+        if is_local(raster.href):
+            missing = missing_end(raster.href)
+            if missing is not None:
+                return ItemProblem(item, band, f"{raster.href} is not whole: {missing}.", "truncated")
+        sample = None if box.is_empty else _read(dataset, raster, box, shape)
+        if not is_local(raster.href):
+            try:
+                _read_last_block(dataset, raster.band_index)
+            except RasterioError as error:
+                reason = f"{raster.href} is not whole: its last block cannot be read: {error}."
+                return ItemProblem(item, band, reason, "truncated")
+    return sample
+
+
+def _read(dataset: DatasetReader, raster: Raster, box: Box, shape: tuple[int, int]) -> _Sample:
+    if not dataset.overviews(raster.band_index):
+        box = _middle(box)
+    rows, columns = box.slices_in(raster.box)
+    values = dataset.read(
+        raster.band_index,
+        window=Window(columns.start, rows.start, box.width, box.height),
+        out_shape=shape,
+        resampling=Resampling.nearest,
+    )
+    _, valid = decode(values, raster)
+    return _Sample(raster, box, values, np.ones(values.shape, bool) if valid is None else valid)
+
+
+def _middle(box: Box) -> Box:
+    """At most 1024 x 1024 pixels in the middle of a box."""
+    trim_x = max(0, box.width - _WITHOUT_OVERVIEWS) // 2
+    trim_y = max(0, box.height - _WITHOUT_OVERVIEWS) // 2
+    return Box(box.grid, box.x0 + trim_x, box.y0 + trim_y, box.x1 - trim_x, box.y1 - trim_y)
+
+
+def _read_last_block(dataset: DatasetReader, index: int) -> None:
+    """Read one pixel of the block that lies last in a file written in order."""
+    rows, columns = dataset.block_shapes[index - 1]
+    dataset.read(
+        index,
+        window=Window((dataset.width - 1) // columns * columns, (dataset.height - 1) // rows * rows, 1, 1),
+    )
+
+
+# --- judging ------------------------------------------------------------------------------------------------
+
+
+def _judge(item: SourceItem, band: str, sample: _Sample) -> ItemProblem | None:
+    """What the pixels of one band show by themselves."""
+    verdict = _judge_of(item, band)(sample)
+    if verdict.state == "implausible":
+        return _problem(item, band, sample.raster, verdict)
+    if not sample.valid.any() and _is_dated(item):
+        inner = _inside_footprint(item, sample)
+        if inner > 0:
+            reason = (
+                f"{sample.raster.href} has no valid pixel among {inner} sampled ones in the item's footprint."
+            )
+            return ItemProblem(item.id, band, reason, "empty")
+    return None
+
+
+def _judge_of(item: SourceItem, band: str) -> Callable[[_Sample], Verdict]:
+    """The judgement on a single band, by what the band is."""
+    if band == "SCL":
+        return lambda s: plausibility.judge_classes(s.values, s.valid, plausibility.SCL_CODES)
+    if item.collection.startswith("ESA_WORLDCOVER"):
+        return lambda s: plausibility.judge_classes(s.values, s.valid, plausibility.WORLDCOVER_CODES)
+    if band == "DEM":
+        return _judge_elevation
+    if band in _POLARISATIONS:
+        return _judge_radar
+    if "SCL" in item.rasters:
+        return lambda s: plausibility.judge_numbers(s.values, s.valid, s.raster.nodata, zero_is_null=True)
+    return lambda s: plausibility.judge_nulls(s.values, s.raster.nodata)
+
+
+def _judge_elevation(sample: _Sample) -> Verdict:
+    verdict = plausibility.judge_nulls(sample.values, sample.raster.nodata)
+    if verdict.state == "implausible":
+        return verdict
+    return plausibility.judge_elevation(sample.values, sample.valid)
+
+
+def _judge_radar(sample: _Sample) -> Verdict:
+    raster = sample.raster
+    if sample.valid.any() and not sample.values[sample.valid].any():
+        return Verdict("implausible", "all sampled pixels are 0", "empty")
+    verdict = plausibility.judge_numbers(sample.values, sample.valid, raster.nodata, zero_is_null=False)
+    if verdict.state == "implausible":
+        return verdict
+    return plausibility.judge_power(sample.values, sample.valid, bool(getattr(raster, "db", False)))
+
+
+def _judge_together(item: SourceItem, samples: Mapping[str, _Sample]) -> list[ItemProblem]:
+    """What the reflectances show beside the scene classification."""
+    scl = samples.get("SCL")
+    bands = {
+        band: BandSample(s.values, s.valid, s.raster.dn_offset, s.raster.scale)
+        for band in ("B02", "B04", "B08")
+        if (s := samples.get(band)) is not None and scl is not None and s.values.shape == scl.values.shape
+    }
+    if scl is None or not bands:
+        return []
+    verdict = plausibility.judge_reflectance(bands, np.where(scl.valid, scl.values, 0))
+    if verdict.state != "implausible":
+        return []
+    band = next(iter(bands))
+    return [_problem(item, band, samples[band].raster, verdict)]
+
+
+def _problem(item: SourceItem, band: str, raster: Raster, verdict: Verdict) -> ItemProblem:
+    return ItemProblem(item.id, band, f"{raster.href}: {verdict.reason}.", verdict.kind)
+
+
+def _is_dated(item: SourceItem) -> bool:
+    """False for elevation and land cover, whose tiles may hold nothing but sea."""
+    return item.group != "static"
+
+
+def _inside_footprint(item: SourceItem, sample: _Sample) -> int:
+    """Number of sampled pixels that lie well inside the item's footprint."""
+    outline: BaseGeometry = (
+        shapely.box(*item.bbox) if item.footprint is None else shapely.from_wkb(item.footprint)
+    )
+    crs = sample.box.grid.crs
+    if crs != _LONLAT:
+        outline = to_crs(transformer(_LONLAT, crs).transform, outline)
+    west, south, east, north = outline.bounds
+    outline = shapely.make_valid(outline).buffer(-_INNER_SHARE * min(east - west, north - south))
+    if outline.is_empty:
+        return 0
+    rows, columns = sample.values.shape
+    affine = sample.box.affine * sample.box.affine.scale(sample.box.width / columns, sample.box.height / rows)
+    return int(geometry_mask([outline], (rows, columns), affine, invert=True).sum())
