@@ -1,0 +1,353 @@
+"""The items of one time step as one raster: put together on each lattice first, then resampled once.
+
+Items whose rasters lie on one lattice (granules of one UTM zone, elevation tiles of one latitude band, slices
+of one pass) are one raster that happens to be cut into files. Their pixels are put together as they are, so
+that an interpolation reaches over the files' borders. Different lattices meet on the target's pixels.
+docs/decisions/0011 gives the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from acreage.catalog.items import Raster, SourceItem
+from acreage.core.arrays import Array, BoolArray, null_like
+from acreage.core.grid import Box, Grid
+from acreage.processes.index_maps import Float
+from acreage.processes.resample_kernels import index_map, is_identity, resample, support
+
+Pixels = tuple[Array, BoolArray | None]
+ReadBand = Callable[[SourceItem, str, Box], Pixels | None]
+_EDGE = 1e-10  # as the resampling kernel: a position this close to the next pixel counts as in it
+_GAP = 0.5  # source pixels over which an edge pixel may stand for the ground between two lattices
+
+
+@lru_cache(maxsize=8192)
+def source_region(raster: Box, box: Box, method: str) -> Box:
+    """The pixels of a raster's box that a box on any grid needs."""
+    if is_identity(method, raster.grid, box.grid):
+        return on_lattice(box, raster.grid).intersect(raster)
+    return box.project(raster.grid, support(method, raster.grid, box.grid)).intersect(raster)
+
+
+def on_lattice(box: Box, grid: Grid) -> Box:
+    """The same pixels by the indices of another spelling of their lattice."""
+    if box.grid == grid:
+        return box
+    return grid.box_of_transform(box.affine, box.width, box.height)
+
+
+@lru_cache(maxsize=8192)
+def touches(raster: Box, box: Box, method: str) -> bool:
+    """True where a raster may matter to a box: its pixels are needed, or it lies at most a pixel away."""
+    if not source_region(raster, box, method).is_empty:
+        return True
+    return not box.project(raster.grid, 1).intersect(raster).is_empty
+
+
+def lattices(items: Sequence[SourceItem]) -> tuple[tuple[int, ...], ...]:
+    """Indices of the items that share a lattice, band by band; an item joins the first others that it fits.
+
+    Items fit where they have a band in common, and every common band lies on one lattice.
+    """
+    members: list[list[int]] = []
+    grids: list[dict[str, Grid]] = []
+    for number, item in enumerate(items):
+        own = {band: raster.box.grid for band, raster in item.rasters.items()}
+        for group, known in zip(members, grids, strict=True):
+            common = own.keys() & known.keys()
+            if common and all(own[b] == known[b] or own[b].aligned_with(known[b]) for b in common):
+                group.append(number)
+                known.update({b: g for b, g in own.items() if b not in known})
+                break
+        else:
+            members.append([number])
+            grids.append(own)
+    return tuple(tuple(group) for group in members)
+
+
+@dataclass
+class StepMosaic:
+    """Reads the items of one time step onto a box.
+
+    Which item a pixel of a lattice is taken from is decided once, for all bands and loads: the first whose
+    reference band is valid there, else the first that covers it. Where several lattices cover a pixel of the
+    box, the same rule picks the lattice. None of it depends on the box: a pixel has the same item whether or
+    not its window holds parts of others.
+
+    Attributes:
+        items: of the step, best first.
+        lattices: indices of items that share a lattice.
+        reference: band whose validity decides.
+        method: resampling method.
+        box: pixels that are made.
+        read: gives pixels of one band of an item, over a box on its raster's own grid; None where they cannot
+            be read.
+    """
+
+    items: Sequence[SourceItem]
+    lattices: Sequence[Sequence[int]]
+    reference: str
+    method: str
+    box: Box
+    read: ReadBand
+    _winners: dict[tuple[Box, tuple[int, ...]], Array] = field(default_factory=dict)
+
+    def items_with_pixels(self) -> list[SourceItem]:
+        """The items that have pixels for the box, whether or not others come before them."""
+        return [
+            item
+            for item in self.items
+            if any(not source_region(r.box, self.box, self.method).is_empty for r in item.rasters.values())
+        ]
+
+    def fill(self, bands: Sequence[str], values: Array, valid: BoolArray) -> None:
+        """Fill arrays of shape (bands, rows, columns), which hold nulls."""
+        groups = [tuple(n for n in group if self._touching(n)) for group in self.lattices]
+        groups = [group for group in groups if group]
+        if not groups:
+            return
+        owner = None if len(groups) == 1 else self._owners(groups)
+        for number, group in enumerate(groups):
+            mine = None if owner is None else owner == number
+            loose = None if owner is None else owner < 0
+            if mine is not None and loose is not None and not (mine | loose).any():
+                continue
+            for b, band in enumerate(bands):
+                part = self._group(group, band)
+                if part is None:
+                    continue
+                known = True if part[1] is None else part[1]
+                if mine is None or loose is None:
+                    values[b], valid[b] = part[0], known
+                else:
+                    _put(part, mine | (loose & ~valid[b]), values[b], valid[b])
+        if sum(map(len, groups)) > 1:
+            for b, band in enumerate(bands):
+                self._fill_edges(groups, band, values[b], valid[b])
+
+    def _touching(self, number: int) -> bool:
+        boxes = {r.box for r in self.items[number].rasters.values()}
+        return any(touches(box, self.box, self.method) for box in boxes)
+
+    def _owners(self, groups: Sequence[tuple[int, ...]]) -> Array:
+        """Per pixel of the box the number of the group that it is taken from, -1 where none covers it."""
+        winner = self._winner(tuple(sorted(n for group in groups for n in group)), self.box)
+        group_of = np.full(len(self.items) + 1, -1, np.int16)
+        for number, group in enumerate(groups):
+            group_of[list(group)] = number
+        owners: Array = group_of[winner]
+        return owners
+
+    def _winner(self, group: tuple[int, ...], box: Box) -> Array:
+        """Per pixel of a box on any grid the item that it is taken from, -1 where none covers it."""
+        key = (box, group)
+        if key not in self._winners:
+            self._winners[key] = self._find_winner(group, box)
+        return self._winners[key]
+
+    def _find_winner(self, group: tuple[int, ...], box: Box) -> Array:
+        winner = np.full(box.shape, -1, np.int16)
+        often = np.zeros(box.shape, np.int16)
+        references = {n: r for n in group if (r := self.items[n].rasters.get(self.reference)) is not None}
+        covers = {n: _covered(raster.box, box) for n, raster in references.items()}
+        for n in reversed(list(covers)):
+            winner[covers[n]] = n
+            often += covers[n]
+        part = _around(often > 1, box)
+        if part is None:  # nothing to choose: the reference band need not be read
+            return winner
+        place = part.slices_in(box)
+        undecided, chosen = often[place] > 1, winner[place]
+        for n in covers:
+            if not undecided.any():
+                break
+            pixels = self._single(n, self.reference, "near", part)
+            if pixels is not None:
+                found = undecided & covers[n][place]
+                found &= True if pixels[1] is None else pixels[1]
+                chosen[found] = n
+                undecided &= ~found
+        return winner
+
+    def _group(self, group: tuple[int, ...], band: str) -> Pixels | None:
+        """One band of the items of one lattice on the box, None where they have no pixel there."""
+        if len(group) == 1:
+            return self._single(group[0], band, self.method, self.box)
+        rasters = {n: r for n in group if (r := self.items[n].rasters.get(band)) is not None}
+        if not rasters:
+            return None
+        grid = next(iter(rasters.values())).box.grid
+        places = {n: on_lattice(raster.box, grid) for n, raster in rasters.items()}
+        whole = Box(grid, 0, 0, 0, 0)
+        for place in places.values():
+            whole = whole.union(place)
+        # A row and a column of nulls around all files: their edges look alike in every window.
+        native = source_region(whole.expand(1, 1), self.box, self.method)
+        found = self._put_together(group, band, rasters, places, native)
+        if found is None:
+            return None
+        if is_identity(self.method, grid, self.box.grid) and on_lattice(self.box, grid) == native:
+            return found
+        return resample(found[0], found[1], native, index_map(grid, self.box), self.method)
+
+    def _put_together(
+        self,
+        group: tuple[int, ...],
+        band: str,
+        rasters: dict[int, Raster],
+        places: dict[int, Box],
+        native: Box,
+    ) -> Pixels | None:
+        """The pixels of a lattice as the files have them, each from its winner."""
+        parts: list[tuple[tuple[slice, slice], int, Pixels]] = []
+        winner = None
+        for n, place in places.items():
+            common = place.intersect(native)
+            if common.is_empty:
+                continue
+            if winner is None:
+                winner = self._winner(group, native)
+            at = common.slices_in(native)
+            if not ((winner[at] == n) | (winner[at] < 0)).any():
+                continue
+            pixels = self.read(self.items[n], band, _moved(common, place, rasters[n].box))
+            if pixels is not None:
+                parts.append((at, n, pixels))
+        if winner is None or not parts:
+            return None
+        dtype = np.result_type(*(pixels[0] for _, _, pixels in parts))
+        values = np.full(native.shape, null_like(dtype), dtype)
+        valid = np.zeros(native.shape, bool)
+        for at, n, pixels in parts:
+            _put(pixels, (winner[at] == n) | ((winner[at] < 0) & ~valid[at]), values[at], valid[at])
+        return values, None if valid.all() else valid
+
+    def _single(self, number: int, band: str, method: str, box: Box) -> Pixels | None:
+        """One band of one item on a box, None where it has no pixel there."""
+        raster = self.items[number].rasters.get(band)
+        if raster is None:
+            return None
+        source = source_region(raster.box, box, method)
+        if source.is_empty:
+            return None
+        pixels = self.read(self.items[number], band, source)
+        if pixels is None:
+            return None
+        if is_identity(method, raster.box.grid, box.grid) and on_lattice(box, raster.box.grid) == source:
+            return pixels
+        return resample(*pixels, source, index_map(source.grid, box), method)
+
+    # --- edges ---
+
+    def _fill_edges(
+        self, groups: Sequence[tuple[int, ...]], band: str, values: Array, valid: BoolArray
+    ) -> None:
+        """Pixels whose centre lies on the very edge of a raster, or between two lattices.
+
+        The kernel counts a raster's right and lower edge as part of it, which is lost where rasters are put
+        together. Between two lattices, whose edges need not meet, the nearer edge pixels are extended by half
+        a pixel at most.
+        """
+        rasters = [
+            (number, n, raster.box)
+            for number, group in enumerate(groups)
+            for n in group
+            if (raster := self.items[n].rasters.get(band)) is not None
+        ]
+        if any(box.contains(self.box.project(box.grid, 1)) for _, _, box in rasters):
+            return
+        open_ = ~valid
+        for _, _, box in rasters:
+            open_ &= ~_covered(box, self.box)
+        if not open_.any():
+            return
+        rasters.sort(key=lambda r: r[1])
+        distance = {n: _distance(box, self.box) for _, n, box in rasters}
+        sides = np.zeros(open_.shape, np.int16)
+        for number in range(len(groups)):
+            beside = [distance[n] <= _GAP + _EDGE for g, n, _ in rasters if g == number]
+            sides += np.logical_or.reduce(beside) if beside else 0
+        for reach, where in ((_EDGE, open_), (_GAP + _EDGE, open_ & (sides > 1))):
+            for _, n, _ in rasters:
+                wanted = where & (distance[n] <= reach) & ~valid
+                if wanted.any():
+                    part = self._extended(n, band)
+                    if part is not None:
+                        known = wanted if part[1] is None else wanted & part[1]
+                        _put(part, known, values, valid)
+
+    def _extended(self, number: int, band: str) -> Pixels | None:
+        """One band of one item on the box, positions outside of its raster moved to the nearest edge."""
+        item = self.items[number]
+        raster = item.rasters[band].box
+        source = self.box.project(raster.grid, support(self.method, raster.grid, self.box.grid) + 1)
+        source = source.intersect(raster)
+        pixels = None if source.is_empty else self.read(item, band, source)
+        if pixels is None:
+            return None
+        at = index_map(raster.grid, self.box)
+        moved = replace(
+            at,
+            columns=np.clip(at.columns, raster.x0, raster.x1),
+            rows=np.clip(at.rows, raster.y0, raster.y1),
+            separable=False,
+            identity=False,
+        )
+        return resample(*pixels, source, moved, self.method)
+
+
+def _put(part: Pixels, where: BoolArray, values: Array, valid: BoolArray) -> None:
+    values[where] = part[0][where]
+    valid[where] = True if part[1] is None else part[1][where]
+
+
+def _moved(common: Box, place: Box, raster: Box) -> Box:
+    """A part of a raster, given as part of `place`, by the indices of the raster's own grid."""
+    x, y = raster.x0 - place.x0, raster.y0 - place.y0
+    return Box(raster.grid, common.x0 + x, common.y0 + y, common.x1 + x, common.y1 + y)
+
+
+def _around(where: BoolArray, box: Box) -> Box | None:
+    """The smallest part of a box that holds all marked pixels, None where there is none."""
+    rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+    if not rows.size:
+        return None
+    return Box(
+        box.grid,
+        box.x0 + int(columns[0]),
+        box.y0 + int(rows[0]),
+        box.x0 + int(columns[-1]) + 1,
+        box.y0 + int(rows[-1]) + 1,
+    )
+
+
+def _covered(raster: Box, box: Box) -> BoolArray:
+    """Where a box's pixel centres lie in a raster, whatever its values; right and lower edge excluded."""
+    found = np.zeros(box.shape, bool)
+    if source_region(raster, box, "near").is_empty:
+        return found
+    columns, rows = _positions(raster, box)
+    columns, rows = columns + _EDGE, rows + _EDGE
+    found |= (columns >= raster.x0) & (columns < raster.x1) & (rows >= raster.y0) & (rows < raster.y1)
+    return found
+
+
+def _distance(raster: Box, box: Box) -> Float:
+    """How many source pixels a box's pixel centres lie outside of a raster, the larger of both axes."""
+    columns, rows = _positions(raster, box)
+    across = np.maximum(raster.x0 - columns, columns - raster.x1)
+    down = np.maximum(raster.y0 - rows, rows - raster.y1)
+    with np.errstate(invalid="ignore"):
+        distance: Float = np.maximum(np.maximum(across, down), 0.0)
+    return np.where(np.isfinite(distance), distance, np.inf)
+
+
+def _positions(raster: Box, box: Box) -> tuple[Float, Float]:
+    """Source column and row of a box's pixel centres; one row and one column where the CRS is the same."""
+    at = index_map(raster.grid, box)
+    return (at.columns[:1, :], at.rows[:, :1]) if at.separable else (at.columns, at.rows)
