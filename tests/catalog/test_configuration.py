@@ -27,6 +27,7 @@ def test_the_shipped_collections_have_the_federations_names() -> None:
         "SENTINEL2_L2A": [*(f"B0{n}" for n in range(1, 9)), "B8A", "B09", "B11", "B12", "SCL"],
         "SENTINEL1_GRD": ["VV", "VH"],
         "COPERNICUS_30": ["DEM"],
+        "ESA_WORLDCOVER_10M_2020_V1": ["MAP"],
         "ESA_WORLDCOVER_10M_2021_V2": ["MAP"],
     }
 

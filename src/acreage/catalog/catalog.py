@@ -94,6 +94,7 @@ class SourceCatalog:
             providers=definition.providers or _mappings(stac.get("providers")),
             keywords=definition.keywords or _strings(stac.get("keywords")),
             source_collection=entry.source_id,
+            cell_degrees=definition.cell_degrees,
         )
 
     def search(
@@ -154,8 +155,9 @@ class SourceCatalog:
             keys = {key for item in items.items for key in item.assets}
         else:
             keys = set(stac["item_assets"]) if isinstance(stac.get("item_assets"), Mapping) else set()
-        offered = tuple(band for band in entry.definition.bands if keys & set(band.assets))
-        return entry.definition.model_copy(update={"bands": offered}) if offered else entry.definition
+        definition = entry.definition.for_source(entry.source_id)
+        offered = tuple(band for band in definition.bands if keys & set(band.assets))
+        return definition.model_copy(update={"bands": offered}) if offered else definition
 
 
 class CompositeCatalog:
@@ -266,15 +268,20 @@ def _bboxes(stac: Json, items: ItemIndex | None) -> tuple[Bounds, ...]:
 
 def _interval(stac: Json, items: ItemIndex | None) -> Interval:
     """The first and last instant that the collection states, else the items'."""
-    try:
-        start, end = stac["extent"]["temporal"]["interval"][0]
-        stated = (_instant(start), _instant(end))
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, InvalidInput):
-        stated = (None, None)
+    stated = stated_interval(stac)
     if stated != (None, None) or items is None:
         return stated
     dated = [i for i in items.items if not i.properties.get(UNDATED)]
     return (min(i.start for i in dated), max(i.end for i in dated)) if dated else (None, None)
+
+
+def stated_interval(stac: Json) -> Interval:
+    """The overall interval that a STAC collection states, open where it does not."""
+    try:
+        start, end = stac["extent"]["temporal"]["interval"][0]
+        return _instant(start), _instant(end)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, InvalidInput):
+        return None, None
 
 
 def _instant(value: str | None) -> np.datetime64 | None:

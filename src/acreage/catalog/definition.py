@@ -22,6 +22,7 @@ from acreage.core.temporal import parse_instant
 
 NAN = math.nan  # the one NaN object, so that nodata values compare equal inside tuples
 Harmonise = Literal["none", "sentinel2-baseline"]
+Stored = Literal["linear", "dB"]
 
 
 class Strict(BaseModel):
@@ -46,6 +47,9 @@ class BandDefinition(Strict):
     categorical: bool = False
     description: str = ""
     harmonise: Harmonise = Field(default="none", description="rule for offsets of digital numbers")
+    stored: Stored = Field(
+        default="linear", description="dB: files hold decibels where an item does not say; read as power"
+    )
 
     @field_validator("dtype")
     @classmethod
@@ -66,6 +70,33 @@ class SourceDefinition(Strict):
 
     ids: tuple[str, ...] = Field(min_length=1)
     attributes: dict[str, Any] = Field(default_factory=dict)
+    bands: dict[str, Any] = Field(default_factory=dict, description="keys that all bands have there")
+
+    @field_validator("bands")
+    @classmethod
+    def _are_band_keys(cls, value: dict[str, Any]) -> dict[str, Any]:
+        BandDefinition.model_validate({"name": "any", "assets": ["any"], **value})
+        return value
+
+
+class BorderNoiseDefinition(Strict):
+    """Noise along the swath's edge in products of an old processor."""
+
+    metres: float = Field(gt=0, description="distance from the swath's edge within which noise is looked for")
+    floor_db: float = Field(description="pixels below it are noise there, in decibels")
+    before_ipf: str = Field(pattern=r"^\d+\.\d+$", description="first processor version without the noise")
+    before_processing: str = Field(
+        description="day since which products are free of it, for items that state no version"
+    )
+
+    @field_validator("before_processing")
+    @classmethod
+    def _is_instant(cls, value: str) -> str:
+        try:
+            parse_instant(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+        return value
 
 
 class CollectionDefinition(Strict):
@@ -80,6 +111,10 @@ class CollectionDefinition(Strict):
     mosaic_reference: str | None = None
     interval: tuple[str, str] | None = Field(
         default=None, description="only items in [start, end) belong to it"
+    )
+    border_noise: BorderNoiseDefinition | None = None
+    cell_degrees: float | None = Field(
+        default=None, gt=0, description="size of the tiles of a layer that has none where there is only sea"
     )
     attributes: dict[str, Any] = Field(default_factory=dict)
     license: str = "other"
@@ -139,6 +174,14 @@ class CollectionDefinition(Strict):
         """The facts that hold when it is read from a catalog's collection of this id."""
         extra = next((s.attributes for s in self.sources if source_id in s.ids), {})
         return self.attributes | extra
+
+    def for_source(self, source_id: str) -> CollectionDefinition:
+        """As it holds when it is read from a catalog's collection of this id."""
+        extra = next((s.bands for s in self.sources if source_id in s.ids), {})
+        if not extra:
+            return self
+        bands = tuple(BandDefinition.model_validate(b.model_dump() | extra) for b in self.bands)
+        return self.model_copy(update={"bands": bands})
 
 
 def checked(model: type[Any], data: object, where: str) -> Any:

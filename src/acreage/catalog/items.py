@@ -171,6 +171,7 @@ class CollectionInfo:
         providers: STAC provider objects.
         keywords: free words.
         source_collection: the id under which the catalog itself knows the collection.
+        cell_degrees: size of the tiles of a layer that has none where there is only sea; None: not tiled so.
     """
 
     id: str
@@ -186,6 +187,7 @@ class CollectionInfo:
     providers: tuple[Mapping[str, Any], ...] = ()
     keywords: tuple[str, ...] = ()
     source_collection: str = ""
+    cell_degrees: float | None = None
 
     @property
     def band_names(self) -> tuple[str, ...]:

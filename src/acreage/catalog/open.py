@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from acreage.catalog.api import ApiSource, is_api
-from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found
+from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found, stated_interval
 from acreage.catalog.definition import (
     CollectionDefinition,
     Strict,
@@ -21,8 +21,9 @@ from acreage.catalog.definition import (
 )
 from acreage.catalog.fetch import Fetcher, is_remote
 from acreage.catalog.folder import open_folder
-from acreage.catalog.items import Catalog
+from acreage.catalog.items import Catalog, Interval
 from acreage.catalog.sources import ItemSource
+from acreage.catalog.stac import Json
 from acreage.catalog.static import open_static
 from acreage.core.errors import CatalogError
 
@@ -106,19 +107,42 @@ def open_source(address: str, fetcher: Fetcher) -> ItemSource:
 def recognise(source: ItemSource, definitions: Sequence[CollectionDefinition]) -> dict[str, Entry]:
     """Collections of a source under openEO ids where a definition knows them, else under their own.
 
-    Of two collections that one definition knows, the one that it names first has the openEO id.
+    Of two collections that one definition knows, the one that it names first has the openEO id. Definitions
+    with an interval may share a collection: each takes its items of that time.
     """
-    published = list(source.stac_collections())
-    names: dict[str, Entry] = {}
+    published = source.stac_collections()
+    names: dict[str, list[CollectionDefinition]] = {}
     for definition in definitions:
-        match = next((i for i in definition.source_ids if i in published and i not in names), None)
+        match = next(
+            (
+                i
+                for i in definition.source_ids
+                if i in published
+                and _may_share(definition, names.get(i, []))
+                and reaches(published[i], definition.window)
+            ),
+            None,
+        )
         if match is not None:
-            names[match] = Entry(match, definition)
+            names.setdefault(match, []).append(definition)
     entries: dict[str, Entry] = {}
     for source_id in published:
-        entry = names.get(source_id, Entry(source_id, None))
-        entries[source_id if entry.definition is None else entry.definition.id] = entry
+        if source_id not in names:
+            entries[source_id] = Entry(source_id, None)
+        entries.update({d.id: Entry(source_id, d) for d in names.get(source_id, [])})
     return entries
+
+
+def _may_share(definition: CollectionDefinition, others: Sequence[CollectionDefinition]) -> bool:
+    return not others or all(d.interval is not None for d in (definition, *others))
+
+
+def reaches(stac: Json, window: Interval) -> bool:
+    """False where a collection states that all its items lie outside of an interval."""
+    stated = stated_interval(stac)
+    late = window[1] is not None and stated[0] is not None and stated[0] >= window[1]
+    early = window[0] is not None and stated[1] is not None and stated[1] < window[0]
+    return not (late or early)
 
 
 def _configuration(path: Path) -> CatalogConfig | None:
@@ -182,6 +206,7 @@ def _entry(
 def _override(
     definition: CollectionDefinition, collection_id: str, entry: CollectionEntry, source_id: str, where: str
 ) -> CollectionDefinition:
+    definition = definition.for_source(source_id)
     names = {band.name for band in definition.bands}
     unknown = sorted(set(entry.assets) - names)
     if unknown:

@@ -14,6 +14,7 @@ from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
 from acreage.catalog.headers import Header, HeaderCache, Unreadable, is_local
 from acreage.catalog.items import ItemProblem, Raster, SourceItem
+from acreage.catalog.radar import as_radar
 from acreage.catalog.sentinel2 import Contradiction, dn_offset
 from acreage.catalog.stac import AssetFacts, StacItem, asset_facts
 from acreage.core.errors import InvalidInput
@@ -61,7 +62,7 @@ def resolve_items(
     for each in wanted:
         result = _raster(each, read[each.href] if each.needs_header else None)
         if isinstance(result, Raster):
-            rasters[each.item.id][each.band.name] = result
+            rasters[each.item.id][each.band.name] = as_radar(result, each.item, each.band, definition)
         else:
             problems.append(ItemProblem(each.item.id, each.band.name, result))
     return [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]], problems
