@@ -49,7 +49,7 @@ def cubes_of(plan: Plan, udf: UdfRunner | None = None, tolerance: int = 0) -> di
     """The outputs of a plan, run as any plan; only the last step, writing files, takes the cubes instead."""
     found: dict[str, Cube] = {}
 
-    def take(outputs: Any) -> tuple[tuple[Path, ...], ...]:
+    def take(outputs: Any, _: Any) -> tuple[tuple[Path, ...], ...]:
         for output, _, stored in outputs:
             found[output.key] = stored if isinstance(stored, Cube) else stored.read(None)
         return ()
@@ -58,6 +58,7 @@ def cubes_of(plan: Plan, udf: UdfRunner | None = None, tolerance: int = 0) -> di
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(engine_run, "write_outputs", take),
         mock.patch.object(engine_run, "format_for", return_value=None),
+        mock.patch.object(engine_run, "inputs_file", return_value=Path(folder) / "inputs.json"),
     ):
         engine_run.run_plan(plan, Path(folder) / "out", udf=udf, tolerance=tolerance)
     return found

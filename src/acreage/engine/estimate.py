@@ -16,10 +16,11 @@ from acreage.catalog.items import Raster
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program
+from acreage.engine.mosaic import source_region
 from acreage.engine.plan import Estimate, PlanNode, Stage
 from acreage.engine.program import Program
 from acreage.engine.readers import block_shape
-from acreage.engine.sources import SourceOp, source_region
+from acreage.engine.sources import SourceOp
 from acreage.engine.stages import BASE_MEMORY, Budget, cube_bytes, window_bytes
 
 SECONDS_PER_DECODED_BYTE = 8e-9

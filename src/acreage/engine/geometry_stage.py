@@ -12,6 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.grid import Box
+from acreage.core.inputs import ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.ops import ProcessOp
 from acreage.engine.plan import Context, PlanNode, Stage, WindowLog
@@ -32,6 +33,7 @@ class GeometryTask:
         program: computes the raster input.
         stored: completed nodes that it reads.
         udf: runner of user-defined functions.
+        dropped: items that are out for the whole job.
         shapes: all geometries, in the raster's CRS.
         reducer, context, dtype: as `aggregate_window` takes them.
     """
@@ -39,6 +41,7 @@ class GeometryTask:
     program: Program
     stored: Mapping[int, Stored]
     udf: UdfRunner | None
+    dropped: frozenset[ItemKey]
     shapes: tuple[BaseGeometry, ...]
     reducer: Callback
     context: Any
@@ -48,7 +51,8 @@ class GeometryTask:
         """The window's log, and the results of its geometries in the order of the task."""
         window, indices = task
         log = WindowLog()
-        (cube,) = self.program.run(window, partial(read_stored, self.stored), Context(log, self.udf))
+        context = Context(log, self.udf, self.dropped)
+        (cube,) = self.program.run(window, partial(read_stored, self.stored), context)
         return log, aggregate_window(cube, self.shapes, indices, self.reducer, self.context, self.dtype)
 
 
@@ -67,7 +71,11 @@ def shapes_on(nodes: Sequence[PlanNode], node: PlanNode) -> tuple[BaseGeometry, 
 
 
 def geometry_task(
-    nodes: Sequence[PlanNode], stage: Stage, stored: Mapping[int, Stored], udf: UdfRunner | None
+    nodes: Sequence[PlanNode],
+    stage: Stage,
+    stored: Mapping[int, Stored],
+    udf: UdfRunner | None,
+    dropped: frozenset[ItemKey] = frozenset(),
 ) -> GeometryTask:
     """The task of a stage."""
     node = nodes[stage.targets[0]]
@@ -79,6 +87,7 @@ def geometry_task(
         aggregate_program(nodes, stage),
         stored,
         udf,
+        dropped,
         shapes_on(nodes, node),
         a["reducer"],
         a["context"],

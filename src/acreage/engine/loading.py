@@ -140,9 +140,14 @@ class Loader:
             self._searches[key] = catalog.search(info.id, bounds, time or (None, None))
         search = self._searches[key]
         items = tuple(i for i in search.items if _passes(i, properties or {}))
+        kept = {i.id for i in items}
+        left_out = {i.id for i in search.items} - kept
         names = {b.name for b in bands} | {info.mosaic_reference}
-        problems = tuple(p for p in search.problems if p.asset in names or not p.asset)
-        return Search(items, problems, search.superseded)
+        problems = tuple(
+            p for p in search.problems if p.item not in left_out and (p.asset in names or not p.asset)
+        )
+        filtered = tuple(sorted(left_out | set(search.filtered)))
+        return Search(items, problems, search.superseded, filtered)
 
     def summaries(self, nodes: Sequence[PlanNode]) -> tuple[SourceSummary, ...]:
         """What the load nodes of a plan read."""
@@ -162,6 +167,7 @@ class Loader:
                         names,
                         found.search.problems,
                         found.search.superseded,
+                        found.search.filtered,
                     )
                 )
         return tuple(result)

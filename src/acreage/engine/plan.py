@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from acreage.catalog.items import ItemProblem, SourceItem
+from acreage.catalog.items import Bounds, ItemProblem, SourceItem
 from acreage.core.cube import Cube, CubeMeta
+from acreage.core.faults import FaultKind
 from acreage.core.grid import Box
-from acreage.core.provenance import InputItem
+from acreage.core.inputs import AssetKey, ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.processes.registry import Footprint
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an asset failed: which fault, and a sentence for a person."""
+
+    kind: FaultKind
+    reason: str
 
 
 @dataclass
@@ -19,24 +28,33 @@ class WindowLog:
     """What one window's run met, collected by the source nodes while it runs.
 
     Attributes:
-        read: items whose pixels were read.
-        failures: (item id, band, reason) of what could not be read.
+        touched: items that have pixels in the window, used or not.
+        read: assets whose pixels were read.
+        failures: assets that could not be read.
         pixels: source pixels decoded, as asked of the files.
         udf_lines: what user-defined functions printed.
     """
 
-    read: set[InputItem] = field(default_factory=set)
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    touched: set[ItemKey] = field(default_factory=set)
+    read: set[AssetKey] = field(default_factory=set)
+    failures: dict[AssetKey, Fault] = field(default_factory=dict)
     pixels: int = 0
     udf_lines: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Context:
-    """What operations need while they run, besides their inputs."""
+    """What operations need while they run, besides their inputs.
+
+    Attributes:
+        log: where they write what they met.
+        udf: runner of user-defined functions.
+        dropped: items that are out for the whole job, as if their search had not listed them.
+    """
 
     log: WindowLog
     udf: UdfRunner | None = None
+    dropped: frozenset[ItemKey] = frozenset()
 
 
 class Op(Protocol):
@@ -70,7 +88,18 @@ class PlanNode:
 
 @dataclass(frozen=True)
 class SourceSummary:
-    """One load node in the plan, for people: what it will read."""
+    """One load node in the plan: what its search gave.
+
+    Attributes:
+        node: index of the plan node.
+        collection: openEO collection id.
+        items: that it may read.
+        steps: number of time steps.
+        bands: in order.
+        problems: of items, as far as they concern these bands.
+        superseded: ids of items that a newer processing replaces.
+        filtered: ids of items that a property filter leaves out.
+    """
 
     node: int
     collection: str
@@ -79,6 +108,52 @@ class SourceSummary:
     bands: tuple[str, ...]
     problems: tuple[ItemProblem, ...]
     superseded: tuple[str, ...]
+    filtered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Expectation:
+    """One asset that the job must account for, and what the plan already knows of it.
+
+    Attributes:
+        collection: openEO collection id.
+        item: STAC item id, or the address of an item that could not be read.
+        band: openEO band name; empty where the whole item is meant.
+        state: to be read where a window needs it, or what became of it at plan time.
+        kind: `SkipKind` or `FaultKind` of what is not to be read.
+        reason: a sentence for a person.
+        href: address of the file.
+        item_href: address of the item's own JSON.
+    """
+
+    collection: str
+    item: str
+    band: str
+    state: Literal["expected", "skipped", "failed"] = "expected"
+    kind: str = ""
+    reason: str = ""
+    href: str = ""
+    item_href: str = ""
+
+    @property
+    def key(self) -> AssetKey:
+        """Collection, item and band."""
+        return self.collection, self.item, self.band
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is to be looked at before the first window: items of one collection over one area.
+
+    Attributes:
+        items: that are expected to be read.
+        bands: that the job needs of them.
+        area: west, south, east, north in degrees.
+    """
+
+    items: tuple[SourceItem, ...]
+    bands: tuple[str, ...]
+    area: Bounds
 
 
 @dataclass(frozen=True)
@@ -152,6 +227,8 @@ class Plan:
         estimate: what it will cost.
         threads: number of windows computed at once.
         notes: for people: rewrites that fired or not, items left out.
+        expected: every asset that the job must account for, sorted.
+        inspections: what is to be looked at before the first window.
     """
 
     nodes: tuple[PlanNode, ...]
@@ -161,3 +238,5 @@ class Plan:
     estimate: Estimate
     threads: int
     notes: tuple[str, ...] = ()
+    expected: tuple[Expectation, ...] = ()
+    inspections: tuple[Inspection, ...] = ()

@@ -5,13 +5,21 @@ from __future__ import annotations
 from acreage.catalog.items import Catalog
 from acreage.core.udf import UdfRunner
 from acreage.engine.compiler import compile_graph
+from acreage.engine.completeness import expectations, inspections
 from acreage.engine.estimate import estimate
 from acreage.engine.graph import Graph
 from acreage.engine.plan import Plan, SourceSummary
+from acreage.engine.quarantine import NOTHING, QuarantineList
 from acreage.engine.stages import Budget, cut_stages
 
 
-def make_plan(graph: Graph, catalog: Catalog, budget: Budget, udf: UdfRunner | None = None) -> Plan:
+def make_plan(
+    graph: Graph,
+    catalog: Catalog,
+    budget: Budget,
+    udf: UdfRunner | None = None,
+    quarantined: QuarantineList = NOTHING,
+) -> Plan:
     """Plan a graph on metadata alone (a UDF is asked once, with a window of nulls).
 
     Args:
@@ -19,6 +27,7 @@ def make_plan(graph: Graph, catalog: Catalog, budget: Budget, udf: UdfRunner | N
         catalog: where its collections are.
         budget: memory and threads.
         udf: runner of user-defined functions; needed where the graph has one.
+        quarantined: products that no job uses.
 
     Raises:
         ProcessGraphError: the graph cannot be run.
@@ -28,6 +37,7 @@ def make_plan(graph: Graph, catalog: Catalog, budget: Budget, udf: UdfRunner | N
     """
     nodes, outputs, sources = compile_graph(graph, catalog, udf)
     stages = cut_stages(nodes, [o.node for o in outputs], budget)
+    expected = expectations(nodes, sources, quarantined)
     return Plan(
         nodes=nodes,
         stages=stages,
@@ -36,6 +46,8 @@ def make_plan(graph: Graph, catalog: Catalog, budget: Budget, udf: UdfRunner | N
         estimate=estimate(nodes, stages, budget),
         threads=budget.threads,
         notes=tuple(note for source in sources for note in _notes(source)),
+        expected=expected,
+        inspections=inspections(nodes, sources, expected),
     )
 
 

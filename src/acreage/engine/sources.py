@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from acreage.catalog.items import BandInfo, CollectionInfo, Raster, Search, SourceItem
+from acreage.catalog.items import BandInfo, CollectionInfo, Search, SourceItem
 from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.cube import Cube, CubeMeta, Dimension
 from acreage.core.errors import ItemUnreadable, LabelNotAvailable, NoDataAvailable
 from acreage.core.grid import Box, Grid, utm_crs
-from acreage.core.provenance import InputItem
-from acreage.engine.plan import Context
+from acreage.core.inputs import ItemKey
+from acreage.engine.mosaic import StepMosaic, lattices
+from acreage.engine.plan import Context, Fault
 from acreage.engine.readers import read_raster
-from acreage.processes.resample_kernels import index_map, is_identity, resample, support
 
 
 @dataclass(frozen=True)
 class TimeStep:
-    """Items that make one time step, best first."""
+    """Items that make one time step.
+
+    Attributes:
+        label: the time label.
+        items: best first.
+        lattices: indices of the items that share a lattice.
+    """
 
     label: np.datetime64
     items: tuple[SourceItem, ...]
+    lattices: tuple[tuple[int, ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lattices", lattices(self.items))
+
+    def without(self, collection: str, dropped: frozenset[ItemKey]) -> TimeStep:
+        """The step as if the search had not listed these items of its collection."""
+        kept = tuple(i for i in self.items if (collection, i.id) not in dropped)
+        return self if len(kept) == len(self.items) else TimeStep(self.label, kept)
 
 
 @dataclass(frozen=True)
@@ -64,95 +78,32 @@ class SourceOp:
         assert out.box is not None
         values = np.full(out.shape, null_like(out.dtype), dtype=out.dtype)
         valid = np.zeros(out.shape, bool)
+
+        def read(item: SourceItem, band: str, source: Box) -> tuple[Array, BoolArray | None] | None:
+            return self._read_band(item, band, source, context)
+
         for t, step in enumerate(self.steps):
-            self._read_step(step, out.box, values[t], valid[t], context)
+            step = step.without(self.collection, context.dropped)
+            mosaic = StepMosaic(step.items, step.lattices, self.reference, self.method, out.box, read)
+            context.log.touched.update((self.collection, item.id) for item in mosaic.items_with_pixels())
+            mosaic.fill(self.bands, values[t], valid[t])
         return Cube.of(values, valid, out)
 
-    def _read_step(self, step: TimeStep, box: Box, values: Array, valid: BoolArray, context: Context) -> None:
-        """Fill one time step, arrays of shape (bands, rows, columns)."""
-        touching = [item for item in step.items if _touches(item, box, self.method)]
-        if len(touching) == 1:
-            for b, band in enumerate(self.bands):
-                part = self._read_band(touching[0], band, self.method, box, context)
-                if part is not None:
-                    values[b], valid[b] = part[0], True if part[1] is None else part[1]
-            return
-        winner = self._winners(touching, box, context)
-        loose = winner < 0
-        for n, item in enumerate(touching):
-            mine = winner == n
-            if not (mine | loose).any():
-                continue
-            for b, band in enumerate(self.bands):
-                part = self._read_band(item, band, self.method, box, context)
-                if part is not None:
-                    wanted = mine | (loose & ~valid[b])
-                    values[b][wanted] = part[0][wanted]
-                    valid[b][wanted] = True if part[1] is None else part[1][wanted]
-
-    def _winners(self, items: Sequence[SourceItem], box: Box, context: Context) -> Array:
-        """Per pixel the index of the first item whose reference band is valid there.
-
-        Else of the first item that covers the pixel, and -1 where none does (an average may reach there all
-        the same): a pixel has the same item whether or not its window holds parts of others. It depends on
-        the items, not on the bands that are loaded, so that all loads of a collection agree.
-        """
-        winner = np.full(box.shape, -1, np.int16)
-        for n, item in enumerate(items):
-            open_ = winner < 0
-            if not open_.any():
-                break
-            part = self._read_band(item, self.reference, "near", box, context)
-            if part is not None:
-                winner[open_ & (True if part[1] is None else part[1])] = n
-        for n, item in enumerate(items):
-            raster = item.rasters.get(self.reference)
-            open_ = winner < 0
-            if raster is not None and open_.any():
-                winner[open_ & _covered(raster, box)] = n
-        return winner
-
     def _read_band(
-        self, item: SourceItem, band: str, method: str, box: Box, context: Context
+        self, item: SourceItem, band: str, source: Box, context: Context
     ) -> tuple[Array, BoolArray | None] | None:
-        """One band of one item on the output's box, or None where it has no pixel there."""
-        raster = item.rasters.get(band)
-        if raster is None or (item.id, band) in context.log.failures:
-            return None
-        source = source_region(raster.box, box, method)
-        if source.is_empty:
+        """Pixels of one band of one item, over a box on its own grid; None where they cannot be read."""
+        key = (self.collection, item.id, band)
+        if key in context.log.failures:
             return None
         try:
-            values, valid = read_raster(raster, source, item.id, band)
+            values, valid = read_raster(item.rasters[band], source, item.id, band)
         except ItemUnreadable as error:
-            context.log.failures[(item.id, band)] = error.message
+            context.log.failures[key] = Fault(error.kind, error.message)
             return None
-        context.log.read.add(InputItem(item.collection, item.id, item.href))
+        context.log.read.add(key)
         context.log.pixels += source.size
-        if is_identity(method, raster.box.grid, box.grid) and source.on(box.grid) == box:
-            return values, valid
-        return resample(values, valid, source, index_map(source.grid, box), method)
-
-
-@lru_cache(maxsize=8192)
-def source_region(raster: Box, box: Box, method: str) -> Box:
-    """The pixels of a raster's box that a box on any grid needs."""
-    if is_identity(method, raster.grid, box.grid):
-        return box.on(raster.grid).intersect(raster)
-    return box.project(raster.grid, support(method, raster.grid, box.grid)).intersect(raster)
-
-
-def _touches(item: SourceItem, box: Box, method: str) -> bool:
-    return any(not source_region(r, box, method).is_empty for r in {r.box for r in item.rasters.values()})
-
-
-def _covered(raster: Raster, box: Box) -> BoolArray:
-    """Where a box's pixel centres lie in a raster, whatever its values."""
-    source = source_region(raster.box, box, "near")
-    if source.is_empty:
-        return np.zeros(box.shape, bool)
-    _, valid = resample(np.ones(source.shape, bool), None, source, index_map(source.grid, box), "near")
-    return np.ones(box.shape, bool) if valid is None else valid
+        return values, valid
 
 
 def pick_bands(info: CollectionInfo, wanted: Sequence[str] | None) -> tuple[BandInfo, ...]:

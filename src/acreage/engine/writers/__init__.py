@@ -154,8 +154,22 @@ def _check_kind(found: FileFormat, meta: CubeMeta, output: Output) -> None:
         )
 
 
-def write_outputs(outputs: Sequence[tuple[Output, Target, Stored]]) -> tuple[tuple[Path, ...], ...]:
+def inputs_file(out: Path, targets: Sequence[Target]) -> Path:
+    """Where the account of a job's inputs goes: `<file>.inputs.json`, or `inputs.json` in the folder."""
+    if any(target.folder == out for target in targets):
+        taken = any(f"{t.stem}{t.format.suffix}" == "inputs.json" for t in targets)
+        return out / ("job-inputs.json" if taken else "inputs.json")
+    return out.with_name(f"{out.name}.inputs.json")
+
+
+def write_outputs(
+    outputs: Sequence[tuple[Output, Target, Stored]], beside: Sequence[tuple[Path, bytes]] = ()
+) -> tuple[tuple[Path, ...], ...]:
     """Write all outputs; they get their final names when every one is complete.
+
+    Args:
+        outputs: what, where, and the cube.
+        beside: further files with their content, which appear together with the outputs.
 
     Raises:
         WriteFailed: the disk is full or not writable; no file was left under a final name.
@@ -170,8 +184,15 @@ def write_outputs(outputs: Sequence[tuple[Output, Target, Stored]]) -> tuple[tup
             partial.append(folder)
             files = target.format.write(stored, folder, target.stem, output.options)
             moves.append([(f, target.folder / f.name) for f in files])
-        _rename([pair for pairs in moves for pair in pairs])
-        return tuple(tuple(final for _, final in pairs) for pairs in moves)
+        pairs = [pair for of_output in moves for pair in of_output]
+        for path, content in beside:
+            folder = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
+            folder.mkdir(parents=True)
+            partial.append(folder)
+            (folder / path.name).write_bytes(content)
+            pairs.append((folder / path.name, path))
+        _rename(pairs)
+        return tuple(tuple(final for _, final in of_output) for of_output in moves)
     except OSError as error:
         raise WriteFailed(
             f"The results could not be written: {error.strerror or error}.",
