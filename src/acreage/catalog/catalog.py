@@ -13,16 +13,17 @@ from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.derive import derive_definition
 from acreage.catalog.grouping import drop_superseded
 from acreage.catalog.headers import HeaderCache
+from acreage.catalog.index import Changes, IndexedSource, IndexReport
+from acreage.catalog.index.source import Told
 from acreage.catalog.items import (
     BandInfo,
     Bounds,
-    Catalog,
     CollectionInfo,
     Interval,
     ItemProblem,
     Search,
 )
-from acreage.catalog.query import check_query, matches
+from acreage.catalog.query import check_known, check_query, matches, pushable
 from acreage.catalog.rasters import resolve_items
 from acreage.catalog.sources import UNDATED, ItemIndex, ItemSource, overall_bounds
 from acreage.catalog.stac import Json, StacItem
@@ -67,6 +68,7 @@ class SourceCatalog:
         self._entries = dict(entries)
         self._headers = HeaderCache()
         self._definitions: dict[str, CollectionDefinition] = {}
+        self._samples: dict[str, StacItem | None] = {}
         self._lock = threading.Lock()
 
     def collections(self) -> tuple[str, ...]:
@@ -116,25 +118,87 @@ class SourceCatalog:
                 f"Collection {collection_id!r} has no band {', '.join(map(repr, unknown))}; "
                 f"it has {', '.join(b.name for b in definition.bands)}."
             )
+        interval = _span(interval, definition)
         static = definition.mosaic == "static"
-        # A filter must not let an old processing through in place of a newer one, so it is applied after.
-        pushed = query if definition.mosaic != "solar-day-datatake" else None
         found, problems = self._source.find(
-            entry.source_id,
-            bounds,
-            definition.window if static else _cut(interval, definition.window),
-            pushed,
+            entry.source_id, bounds, interval, self._pushed(entry, definition, query or {})
         )
         found = [_with_defaults(item, definition) for item in found]
         found, undated = ([*found], []) if static else _dated(found)
         kept, superseded = drop_superseded(found, definition.mosaic)
-        kept = [item for item in kept if matches(item.properties, query or {})]
-        items, faults = resolve_items(kept, definition, wanted, self._headers)
+        check_known(query or {}, [item.properties for item in kept], collection_id)
+        passing = [item for item in kept if matches(item.properties, query or {})]
+        items, faults = resolve_items(passing, definition, wanted, self._headers)
         return Search(
             items=tuple(sorted(items, key=lambda i: (i.datetime, i.group, i.rank, i.id))),
             problems=tuple(sorted([*problems, *undated, *faults], key=lambda p: (p.item, p.asset, p.reason))),
             superseded=tuple(superseded),
+            filtered=tuple(sorted({item.id for item in kept} - {item.id for item in passing})),
+            notes=self._notes(entry, bounds, interval),
         )
+
+    def gather(
+        self, collection_id: str, bounds: Bounds, interval: Interval, told: Told | None = None
+    ) -> tuple[Changes, IndexReport]:
+        """Fill the index for an area and interval, as a search would.
+
+        Args:
+            collection_id: openEO collection id.
+            bounds: west, south, east, north in degrees.
+            interval: half-open.
+            told: called with the collection, searches done and searches to do.
+
+        Returns
+        -------
+        What became of the items, and what the index holds now.
+
+        Raises:
+            CollectionNotFound: it is not in this catalog.
+            InvalidInput: the catalog is not read through an index.
+            CatalogError: the catalog cannot be reached or gave no complete answer.
+        """
+        entry, definition = self._entry(collection_id)
+        _check_bounds(bounds)
+        source = self._indexed()
+        changes = source.complete(entry.source_id, bounds, _span(interval, definition), told)
+        return changes, source.report(entry.source_id)
+
+    def indexed(self, collection_id: str) -> IndexReport:
+        """What the index holds of a collection.
+
+        Raises:
+            CollectionNotFound: it is not in this catalog.
+            InvalidInput: the catalog is not read through an index.
+        """
+        return self._indexed().report(self._entry(collection_id)[0].source_id)
+
+    def _indexed(self) -> IndexedSource:
+        if not isinstance(self._source, IndexedSource):
+            raise InvalidInput(
+                f"{self._source.address} is read without an index.",
+                hint="Set ACREAGE_INDEX_USE=always to keep one for catalogs at hand as well.",
+            )
+        return self._source
+
+    def _notes(self, entry: Entry, bounds: Bounds, interval: Interval) -> tuple[str, ...]:
+        if not isinstance(self._source, IndexedSource):
+            return ()
+        return self._source.notes(entry.source_id, bounds, interval)
+
+    def _pushed(
+        self, entry: Entry, definition: CollectionDefinition, query: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """What the source may filter by itself; never by what items are given here where they lack it."""
+        if not query:
+            return None
+        with self._lock:
+            if entry.source_id not in self._samples:
+                self._samples[entry.source_id] = self._source.sample(entry.source_id)
+            sample = self._samples[entry.source_id]
+        if sample is None:
+            return None
+        known = {k: v for k, v in sample.properties.items() if k not in definition.properties}
+        return pushable(query, known, supersedes=definition.mosaic == "solar-day-datatake") or None
 
     def _entry(self, collection_id: str) -> tuple[Entry, CollectionDefinition]:
         entry = self._entries.get(collection_id)
@@ -168,7 +232,7 @@ class CompositeCatalog:
         parts: openEO collection id -> its catalog, which knows it under the same id.
     """
 
-    def __init__(self, where: str, parts: Mapping[str, Catalog]) -> None:
+    def __init__(self, where: str, parts: Mapping[str, SourceCatalog]) -> None:
         self._where = where
         self._parts = dict(parts)
 
@@ -191,7 +255,17 @@ class CompositeCatalog:
         """As `Catalog.search`."""
         return self._part(collection_id).search(collection_id, bounds, interval, bands, query)
 
-    def _part(self, collection_id: str) -> Catalog:
+    def gather(
+        self, collection_id: str, bounds: Bounds, interval: Interval, told: Told | None = None
+    ) -> tuple[Changes, IndexReport]:
+        """As `SourceCatalog.gather`."""
+        return self._part(collection_id).gather(collection_id, bounds, interval, told)
+
+    def indexed(self, collection_id: str) -> IndexReport:
+        """As `SourceCatalog.indexed`."""
+        return self._part(collection_id).indexed(collection_id)
+
+    def _part(self, collection_id: str) -> SourceCatalog:
         if collection_id not in self._parts:
             raise not_found(collection_id, self.collections(), self._where)
         return self._parts[collection_id]
@@ -209,6 +283,11 @@ def _check_bounds(bounds: Bounds) -> None:
             f"{bounds} are not bounds in degrees.",
             hint="Give west, south, east, north; longitudes -180 to 180.",
         )
+
+
+def _span(interval: Interval, definition: CollectionDefinition) -> Interval:
+    """The interval that is searched: a layer without time has all that belongs to it."""
+    return definition.window if definition.mosaic == "static" else _cut(interval, definition.window)
 
 
 def _cut(interval: Interval, window: Interval) -> Interval:

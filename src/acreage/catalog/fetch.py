@@ -72,8 +72,15 @@ class Fetcher:
         Raises:
             CatalogError: it cannot be reached, or is not a JSON object.
         """
-        text = self._get(address) if is_remote(address) else _read_file(address)
-        return parse_object(text, address)
+        return parse_object(self.read_text(address), address)
+
+    def read_text(self, address: str) -> str:
+        """The text at a path or address.
+
+        Raises:
+            CatalogError: it cannot be reached or read.
+        """
+        return self._get(address) if is_remote(address) else _read_file(address)
 
     def read_many(self, addresses: Iterable[str]) -> list[dict[str, Any] | CatalogError]:
         """Several documents in the order given; what cannot be read is the error instead."""

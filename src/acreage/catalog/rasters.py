@@ -13,12 +13,29 @@ from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
 from acreage.catalog.headers import Header, HeaderCache, Unreadable, is_local
+from acreage.catalog.intact import broken_file
 from acreage.catalog.items import ItemProblem, Raster, SourceItem
+from acreage.catalog.product_metadata import (
+    ProductMetadata,
+    ProductMetadataError,
+    ReadDocument,
+    product_metadata,
+    read_document,
+)
 from acreage.catalog.radar import as_radar
-from acreage.catalog.sentinel2 import Contradiction, dn_offset
+from acreage.catalog.sentinel2 import Contradiction, dn_offset, level
 from acreage.catalog.stac import AssetFacts, StacItem, asset_facts
 from acreage.core.errors import InvalidInput
+from acreage.core.faults import FaultKind
 from acreage.core.grid import Box, Grid, crs_name
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Why there is no raster: a sentence, and the kind of fault."""
+
+    reason: str
+    kind: FaultKind
 
 
 @dataclass(frozen=True)
@@ -42,30 +59,72 @@ def resolve_items(
     definition: CollectionDefinition,
     bands: Sequence[BandDefinition],
     headers: HeaderCache,
+    read: ReadDocument = read_document,
 ) -> tuple[list[SourceItem], list[ItemProblem]]:
     """Rasters of the requested bands of all items; an item without a single one is left out.
 
-    Files' headers are read where the items' metadata does not suffice. Every band that is not among an item's
-    rasters is among the problems.
+    Files' headers are read where the items' metadata does not suffice, and so are products' own metadata.
+    Every band that is not among an item's rasters is among the problems; an item of another product is one
+    problem as a whole.
+
+    Args:
+        items: to resolve.
+        definition: of the collection.
+        bands: the requested ones.
+        headers: reads the headers of files.
+        read: gives the bytes of a metadata document at an address; raises CatalogError.
     """
     problems: list[ItemProblem] = []
     wanted: list[_Wanted] = []
     for item in items:
+        other = _other_product(item, definition)
+        if other is not None:
+            problems.append(ItemProblem(item.id, "", other, "wrong-product"))
+            continue
         for band in bands:
             found = _find_asset(item, band)
             if isinstance(found, _Wanted):
                 wanted.append(found)
             else:
-                problems.append(ItemProblem(item.id, band.name, found))
-    read = headers.read(w.href for w in wanted if w.needs_header)
+                problems.append(ItemProblem(item.id, band.name, found.reason, found.kind))
+    known = headers.read(w.href for w in wanted if w.needs_header)
     rasters: dict[str, dict[str, Raster]] = {item.id: {} for item in items}
+    products = {item.id: _Product(item, read) for item in items}
     for each in wanted:
-        result = _raster(each, read[each.href] if each.needs_header else None)
+        header = known[each.href] if each.needs_header else None
+        result = _raster(each, header, products[each.item.id])
         if isinstance(result, Raster):
             rasters[each.item.id][each.band.name] = as_radar(result, each.item, each.band, definition)
         else:
-            problems.append(ItemProblem(each.item.id, each.band.name, result))
+            problems.append(ItemProblem(each.item.id, each.band.name, result.reason, result.kind))
     return [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]], problems
+
+
+class _Product:
+    """The own metadata of an item's product, read when first asked for."""
+
+    def __init__(self, item: StacItem, read: ReadDocument) -> None:
+        self._item, self._read = item, read
+        self._found: list[ProductMetadata | ProductMetadataError | None] = []
+
+    def __call__(self) -> ProductMetadata | None:
+        if not self._found:
+            try:
+                self._found.append(product_metadata(self._item, self._read))
+            except ProductMetadataError as error:
+                self._found.append(error)
+        found = self._found[0]
+        if isinstance(found, ProductMetadataError):
+            raise found
+        return found
+
+
+def _other_product(item: StacItem, definition: CollectionDefinition) -> str | None:
+    """Why an item does not belong to a collection of Sentinel-2 level 2A, None where it may."""
+    if all(band.harmonise != "sentinel2-baseline" for band in definition.bands):
+        return None
+    stated = level(item)
+    return None if stated in (None, "2A") else f"It is a product of level {stated}, not of level 2A."
 
 
 def _source_item(
@@ -85,39 +144,43 @@ def _source_item(
     )
 
 
-def _find_asset(item: StacItem, band: BandDefinition) -> _Wanted | str:
+def _find_asset(item: StacItem, band: BandDefinition) -> _Wanted | _Refused:
     for key in band.assets:
         asset: Mapping[str, Any] | None = item.assets.get(key)
         if asset is not None:
             href = asset.get("href")
             if not isinstance(href, str) or not href:
-                return f"its asset {key!r} has no href."
+                return _Refused(f"its asset {key!r} has no href.", "missing-band")
             return _Wanted(item, band, resolve(href, item.address), asset_facts(item, asset, band.band_index))
-    return f"it has no asset {' or '.join(map(repr, band.assets))}."
+    return _Refused(f"it has no asset {' or '.join(map(repr, band.assets))}.", "missing-band")
 
 
-def _raster(wanted: _Wanted, header: Header | Unreadable | None) -> Raster | str:
+def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Product) -> Raster | _Refused:
     """The raster, or the reason why there is none."""
     if isinstance(header, Unreadable):
-        return f"{wanted.href} cannot be opened: {header.reason}."
+        return _unreadable(wanted.href, header)
     band, facts = wanted.band, wanted.facts
     if header is not None and len(header.dtypes) < band.band_index:
-        return f"{wanted.href} has {len(header.dtypes)} bands, not the {band.band_index} that are expected."
+        return _Refused(
+            f"{wanted.href} has {len(header.dtypes)} bands, not the {band.band_index} that are expected.",
+            "missing-band",
+        )
     try:
         box = _box(facts, header)
     except InvalidInput as error:
-        return f"{wanted.href}: {error}"
+        return _Refused(f"{wanted.href}: {error}", "wrong-grid")
     nodata = _nodata(wanted, header)
-    if isinstance(nodata, str):
+    if isinstance(nodata, _Refused):
         return nodata
     scale = band.scale if facts.scale is None else facts.scale
     offset = band.offset if facts.offset is None else facts.offset
     to_add = 0
     if band.harmonise == "sentinel2-baseline":
         try:
-            to_add, offset = dn_offset(wanted.item, facts, band.scale), 0.0
+            to_add = dn_offset(wanted.item, facts, band.scale, band.name, product)
         except Contradiction as error:
-            return f"{error}."
+            return _Refused(f"{error}.", "offset-unknown")
+        offset = 0.0
     dtype = header.dtypes[band.band_index - 1] if header is not None else facts.dtype or band.dtype
     return Raster(
         href=wanted.href,
@@ -129,6 +192,15 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None) -> Raster | str
         scale=scale,
         offset=offset,
     )
+
+
+def _unreadable(href: str, header: Unreadable) -> _Refused:
+    """A file that cannot be opened, with what the file itself shows where it lies on this machine."""
+    reason = f"{href} cannot be opened: {header.reason}."
+    if not is_local(href):
+        return _Refused(reason, "unreadable")
+    kind, told = broken_file(href)
+    return _Refused(f"{reason} {told[:1].upper()}{told[1:]}." if told else reason, kind)
 
 
 def _box(facts: AssetFacts, header: Header | None) -> Box:
@@ -171,12 +243,14 @@ class _Nodata:
     value: float | None
 
 
-def _nodata(wanted: _Wanted, header: Header | None) -> _Nodata | str:
+def _nodata(wanted: _Wanted, header: Header | None) -> _Nodata | _Refused:
     """The null value: the file's and the item's, which must not differ, else the definition's."""
     facts, band = wanted.facts, wanted.band
     in_file = header.nodata[band.band_index - 1] if header is not None else None
     if in_file is not None and facts.nodata is not None and not _same(in_file, facts.nodata):
-        return f"{wanted.href} has the null value {in_file:g}, but the item states {facts.nodata:g}."
+        return _Refused(
+            f"{wanted.href} has the null value {in_file:g}, but the item states {facts.nodata:g}.", "nodata"
+        )
     if in_file is not None:
         return _Nodata(in_file)
     return _Nodata(facts.nodata if facts.has_nodata else band.nodata)

@@ -3,15 +3,18 @@
 Since processing baseline 04.00 (25 January 2022, and all of Collection 1) level 2A digital numbers carry an
 offset of 1000: reflectance = (DN - 1000) / 10000 (Sentinel-2 Products Specification Document,
 BOA_ADD_OFFSET). Some catalogs have removed it from the pixels already. What a catalog says is combined here;
-where it contradicts itself, or says too little, nothing is guessed.
+where it says too little the product's own metadata decides, and where that is silent too, or a catalog
+contradicts itself, nothing is guessed.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from acreage.catalog.product_metadata import ProductMetadata, ProductMetadataError
 from acreage.catalog.stac import AssetFacts, StacItem
 
 BASELINE_WITH_OFFSET = 4.0
@@ -20,6 +23,7 @@ BOA_OFFSET = -1000
 _PRODUCT = re.compile(r"S2([A-D])_MSIL[12][ABC]_(\d{8}T\d{6})(?:_N(\d{2})(\d{2}))?(?:_R\d{3})?_")
 _DATATAKE = re.compile(r"GS2([A-D])_(\d{8}T\d{6})_\d{6}_N(\d{2})\.(\d{2})")
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})_N\d{2}\.\d{2}")
+_LEVEL = re.compile(r"(?<![A-Z0-9])S2[A-D]_MSIL(1A|1B|1C|2A)_|_L(1C|2A)(?![A-Z0-9])")
 _GRANULE = re.compile(r"(?<![A-Z0-9])T?(\d{1,2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?![A-Z0-9])")
 
 
@@ -89,25 +93,50 @@ def granule(item: StacItem) -> str | None:
     return None
 
 
-def dn_offset(item: StacItem, facts: AssetFacts, default_scale: float) -> int:
-    """What to add to the valid digital numbers of a reflectance band, 0 or -1000.
+def level(item: StacItem) -> str | None:
+    """Processing level, such as `2A`; None where nothing states it."""
+    stated = item.properties.get("processing:level")
+    if isinstance(stated, str) and re.fullmatch(r"L[12][A-C]", stated):
+        return stated[1:]
+    match = next((m for text in _texts(item) if (m := _LEVEL.search(text))), None)
+    return (match[1] or match[2]) if match else None
+
+
+def dn_offset(
+    item: StacItem,
+    facts: AssetFacts,
+    default_scale: float,
+    band: str = "",
+    product: Callable[[], ProductMetadata | None] = lambda: None,
+) -> int:
+    """What to add to the valid digital numbers of a reflectance band.
 
     Args:
         item: the item.
         facts: what it says about the asset.
-        default_scale: reflectance per DN where the item does not say.
+        default_scale: reflectance per DN of the collection.
+        band: openEO band name, for what is stated band by band.
+        product: the product's own metadata, asked only where the item does not say enough.
+
+    Returns:
+        0 or -1000 as the item says; where the product's own metadata decides, the number that they state.
 
     Raises:
-        Contradiction: the statements contradict each other or are too few to decide.
+        Contradiction: the statements contradict each other or are too few to decide, or the scale is another
+            one than the collection's.
     """
+    if facts.scale is not None and not math.isclose(facts.scale, default_scale, rel_tol=1e-6):
+        raise Contradiction(
+            f"its scale is {facts.scale:g}, but the collection's digital numbers have {default_scale:g}"
+        )
     applied = item.properties.get("earthsearch:boa_offset_applied")
     if applied is True:
         return 0
     version = baseline(item)
-    by_baseline = None if version is None else (BOA_OFFSET if version >= BASELINE_WITH_OFFSET else 0)
+    by_baseline = None if version is None else _of_baseline(version)
     stated = _stated(facts, default_scale)
     if by_baseline is None and stated is None:
-        raise Contradiction("neither its processing baseline nor an offset of its digital numbers is stated")
+        return _of_product(product, band, default_scale)
     if by_baseline is not None and stated is not None and by_baseline != stated:
         raise Contradiction(
             f"processing baseline {version:05.2f} means an offset of {by_baseline} DN, but {stated} is stated"
@@ -115,13 +144,41 @@ def dn_offset(item: StacItem, facts: AssetFacts, default_scale: float) -> int:
     return by_baseline if by_baseline is not None else stated or 0
 
 
+def _of_baseline(version: float) -> int:
+    return BOA_OFFSET if version >= BASELINE_WITH_OFFSET else 0
+
+
+def _of_product(product: Callable[[], ProductMetadata | None], band: str, scale: float) -> int:
+    """The offset by the product's own metadata."""
+    silent = "neither its processing baseline nor an offset of its digital numbers is stated"
+    try:
+        own = product()
+    except ProductMetadataError as error:
+        raise Contradiction(f"{silent}, and its own metadata cannot be used: {error.message}") from error
+    if own is None:
+        raise Contradiction(silent)
+    if own.quantification is None:
+        return _of_baseline(own.baseline)
+    if not math.isclose(own.quantification * scale, 1.0, rel_tol=1e-6):
+        raise Contradiction(
+            f"{own.address} states {own.quantification:g} DN per unit of reflectance, "
+            f"but the collection has {1 / scale:g}"
+        )
+    if own.offsets:
+        if band not in own.offsets:
+            raise Contradiction(f"{own.address} states offsets, but none for {band}")
+        return own.offsets[band]
+    if own.baseline >= BASELINE_WITH_OFFSET:
+        raise Contradiction(f"{own.address} is of baseline {own.baseline:05.2f} and states no offset")
+    return 0
+
+
 def _stated(facts: AssetFacts, default_scale: float) -> int | None:
     if facts.offset is None:
         return None
-    scale = facts.scale or default_scale
-    steps = facts.offset / scale
+    steps = facts.offset / default_scale
     if abs(steps - round(steps)) > 1e-3 or round(steps) not in (0, BOA_OFFSET):
         raise Contradiction(
-            f"its offset {facts.offset:g} with scale {scale:g} is neither 0 nor {BOA_OFFSET} DN"
+            f"its offset {facts.offset:g} with scale {default_scale:g} is neither 0 nor {BOA_OFFSET} DN"
         )
     return round(steps)

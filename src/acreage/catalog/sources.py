@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 from shapely.geometry import box as to_box
 
@@ -65,15 +66,14 @@ def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list
     problems: list[ItemProblem] = []
     for document in documents:
         if isinstance(document.data, CatalogError):
-            problems.append(ItemProblem(document.address, "", str(document.data)))
+            problems.append(ItemProblem(document.address, "", str(document.data), "unreadable"))
             continue
         for data in features(document.data):
             try:
                 items.append(parse_item(data, document.address))
             except MalformedItem as error:
-                problems.append(
-                    ItemProblem(item_name(data, document.address), "", f"The item is unusable: {error}")
-                )
+                name = item_name(data, document.address)
+                problems.append(ItemProblem(name, "", f"The item is unusable: {error}", error.kind))
     counts = Counter(item.id for item in items)
     kept: dict[str, StacItem] = {}
     for item in items:
@@ -82,7 +82,7 @@ def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list
     for identifier, count in sorted(counts.items()):
         if count > 1:
             reason = f"The id is used by {count} items; only the one at {kept[identifier].address} is read."
-            problems.append(ItemProblem(identifier, "", reason))
+            problems.append(ItemProblem(identifier, "", reason, "duplicate-id"))
     return list(kept.values()), problems
 
 
@@ -93,18 +93,26 @@ def features(data: Json) -> list[Json]:
     return [data]
 
 
-class ItemIndex:
-    """Items in memory, searched by area and time on arrays."""
+class Boxes:
+    """Footprints' bounds and times of many items as arrays.
 
-    def __init__(self, items: Sequence[StacItem]) -> None:
-        self.items = tuple(items)
-        boxes = np.array([item.bbox for item in items], np.float64).reshape(-1, 4)
-        self._west, self._south, self._east, self._north = boxes.T
-        self._start = np.array([item.start for item in items], "datetime64[ms]")
-        self._end = np.array([item.end for item in items], "datetime64[ms]")
+    Args:
+        bounds: (4, n) west, south, east, north in degrees; west > east over the antimeridian.
+        start: (n) datetime64[ms].
+        end: (n) datetime64[ms], included.
+    """
 
-    def find(self, bounds: Bounds, interval: Interval = (None, None)) -> list[StacItem]:
-        """Items whose footprint touches the bounds and whose time lies in [start, end)."""
+    def __init__(
+        self,
+        bounds: npt.NDArray[np.float64],
+        start: npt.NDArray[np.datetime64],
+        end: npt.NDArray[np.datetime64],
+    ) -> None:
+        self._west, self._south, self._east, self._north = bounds
+        self._start, self._end = start, end
+
+    def hits(self, bounds: Bounds, interval: Interval = (None, None)) -> npt.NDArray[np.intp]:
+        """Numbers of those that touch the bounds and whose time lies in [start, end)."""
         west, south, east, north = bounds
         start = _OPEN_START if interval[0] is None else interval[0]
         end = _OPEN_END if interval[1] is None else interval[1]
@@ -117,10 +125,26 @@ class ItemIndex:
             plain = (self._east >= west) | (self._west <= east)
             wrapped = np.ones_like(plain)
         hit &= np.where(crossing, wrapped, plain)
-        return [item for n in np.flatnonzero(hit) if _touches(item := self.items[n], bounds)]
+        return np.flatnonzero(hit)
 
 
-def _touches(item: StacItem, bounds: Bounds) -> bool:
+class ItemIndex:
+    """Items in memory, searched by area and time on arrays."""
+
+    def __init__(self, items: Sequence[StacItem]) -> None:
+        self.items = tuple(items)
+        self._boxes = Boxes(
+            np.array([item.bbox for item in items], np.float64).reshape(-1, 4).T,
+            np.array([item.start for item in items], "datetime64[ms]"),
+            np.array([item.end for item in items], "datetime64[ms]"),
+        )
+
+    def find(self, bounds: Bounds, interval: Interval = (None, None)) -> list[StacItem]:
+        """Items whose footprint touches the bounds and whose time lies in [start, end)."""
+        return [item for n in self._boxes.hits(bounds, interval) if touches(item := self.items[n], bounds)]
+
+
+def touches(item: StacItem, bounds: Bounds) -> bool:
     """Compare the footprint where plain geometry can be trusted with it, else leave the bbox's yes."""
     west, south, east, north = bounds
     geometry = item.geometry

@@ -21,6 +21,7 @@ from acreage.catalog.definition import NAN
 from acreage.catalog.fetch import resolve
 from acreage.catalog.items import Bounds
 from acreage.core.errors import AcreageError, InvalidInput
+from acreage.core.faults import FaultKind
 from acreage.core.temporal import parse_instant
 
 Json = Mapping[str, Any]
@@ -28,10 +29,18 @@ _NODATA_WORDS = {"nan": NAN, "inf": math.inf, "-inf": -math.inf}
 
 
 class MalformedItem(AcreageError):
-    """An item that lacks what every item must have."""
+    """An item that lacks what every item must have.
+
+    Args:
+        kind: which fault it is.
+    """
 
     code = "CatalogInvalid"
     http_status = 502
+
+    def __init__(self, message: str, *, hint: str = "", kind: FaultKind = "malformed") -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ def _instants(properties: Json) -> tuple[np.datetime64, np.datetime64]:
     if start is None or end is None:
         raise MalformedItem("it has no datetime, nor start_datetime and end_datetime.")
     if end < start:
-        raise MalformedItem("its end_datetime lies before its start_datetime.")
+        raise MalformedItem("its end_datetime lies before its start_datetime.", kind="clock")
     return start, end
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 FaultKind = Literal[
     "malformed",
+    "wrong-product",
     "duplicate-id",
     "clock",
     "missing-band",
@@ -22,6 +23,7 @@ FaultKind = Literal[
 
 FAULTS: Mapping[FaultKind, str] = {
     "malformed": "The item's metadata lacks or garbles what every item must have.",
+    "wrong-product": "The item is another product than those of its collection, such as level 1C.",
     "duplicate-id": "Two items have one id.",
     "clock": "The item's time contradicts its own names or lies in the future.",
     "missing-band": "The item has no asset for a band, or its file has fewer bands.",
@@ -31,6 +33,6 @@ FAULTS: Mapping[FaultKind, str] = {
     "wrong-grid": "The file lies on another grid, or in another CRS, than the item states.",
     "nodata": "The null value of the file contradicts the item, or its pixels contradict the null value.",
     "empty": "The file holds no valid pixel where the item's footprint has some.",
-    "offset-unknown": "The offset of the digital numbers is not stated, or stated in contradictory ways.",
+    "offset-unknown": "The offset or scale of the digital numbers is not stated, or in contradictory ways.",
     "implausible": "The values cannot be what the metadata says they are.",
 }
