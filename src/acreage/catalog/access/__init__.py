@@ -1,0 +1,29 @@
+"""Reaching remote stores: HTTP(S) and S3, signed where needed, with patience and within limits."""
+
+from acreage.catalog.access.address import is_remote, shown, split_signature
+from acreage.catalog.access.model import Access, AccessConfig, AccessFailed, EnvReference
+from acreage.catalog.access.opener import RemoteRasters, remote_rasters
+from acreage.catalog.access.policy import HostUse, Policy, use_between
+from acreage.catalog.access.stores import access_for, place
+from acreage.catalog.access.transport import PoliteAdapter, Transport, configure, shared
+
+__all__ = [
+    "Access",
+    "AccessConfig",
+    "AccessFailed",
+    "EnvReference",
+    "HostUse",
+    "Policy",
+    "PoliteAdapter",
+    "RemoteRasters",
+    "Transport",
+    "access_for",
+    "configure",
+    "is_remote",
+    "place",
+    "remote_rasters",
+    "shared",
+    "shown",
+    "split_signature",
+    "use_between",
+]

@@ -1,0 +1,277 @@
+"""How hard a server may be asked: limits for each host, retries with growing pauses, and what it came to."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from acreage.catalog.access.model import AccessFailed
+from acreage.core.faults import FaultKind
+
+T = TypeVar("T")
+RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Limits and patience; the settings of the same names say them for a process.
+
+    Attributes:
+        requests_per_second: to one host, by all threads together.
+        connections: at once to one host.
+        attempts: tries in a row without any progress.
+        refused: as `attempts`, where nobody listens.
+        backoff_s: pause after the first failure; it doubles, up to `backoff_limit_s`, less a random part.
+        patience_s: longest time for one request with all its tries and waits.
+        connect_timeout_s, read_timeout_s: of one try.
+        whole_limit: largest file, bytes, that is read whole from a server that gives no parts.
+    """
+
+    requests_per_second: float = 100.0
+    connections: int = 16
+    attempts: int = 6
+    refused: int = 3
+    backoff_s: float = 0.5
+    backoff_limit_s: float = 30.0
+    patience_s: float = 300.0
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+    whole_limit: int = 32_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HostUse:
+    """What was asked of a host.
+
+    Attributes:
+        requests: sent, every try counted.
+        bytes: of bodies received.
+        retries: tries after a failure.
+        waits: pauses, for the rate limit and between tries.
+        waited_s: length of all pauses, over all threads.
+        renewals: signatures fetched.
+    """
+
+    requests: int = 0
+    bytes: int = 0
+    retries: int = 0
+    waits: int = 0
+    waited_s: float = 0.0
+    renewals: int = 0
+
+    def __add__(self, other: HostUse) -> HostUse:
+        return HostUse(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def __sub__(self, other: HostUse) -> HostUse:
+        return HostUse(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+
+class Tally:
+    """Counts by host; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, HostUse] = {}
+        self._lock = threading.Lock()
+
+    def add(self, host: str, use: HostUse) -> None:
+        """Count."""
+        with self._lock:
+            self._hosts[host] = self._hosts.get(host, HostUse()) + use
+
+    def snapshot(self) -> dict[str, HostUse]:
+        """The counts so far, by host."""
+        with self._lock:
+            return dict(self._hosts)
+
+
+def use_between(before: Mapping[str, HostUse], after: Mapping[str, HostUse]) -> dict[str, HostUse]:
+    """What two snapshots differ by, for hosts that were asked something."""
+    parts = {host: use - before.get(host, HostUse()) for host, use in after.items()}
+    return {host: use for host, use in sorted(parts.items()) if use != HostUse()}
+
+
+class Transient(Exception):
+    """A failure that may pass.
+
+    Args:
+        reason: what happened, as a part of a sentence.
+        retry_after: seconds that the server asked to wait, None where it did not.
+        progress: True where some bytes came: the tries are counted anew.
+        refused: True where nobody listens.
+        kind: which fault it is if it does not pass.
+        status: HTTP status, 0 where there was none.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after: float | None = None,
+        progress: bool = False,
+        refused: bool = False,
+        kind: FaultKind = "unreadable",
+        status: int = 0,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+        self.progress = progress
+        self.refused = refused
+        self.kind = kind
+        self.status = status
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for: a number, or an HTTP date; None where it is neither."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+class NoTurn(Exception):
+    """There is no turn to send a request before the deadline."""
+
+
+class Gate:
+    """The way to one host: so many connections at once, so many requests a second, pauses it asked for."""
+
+    def __init__(self, requests_per_second: float, connections: int) -> None:
+        self._interval = 1.0 / requests_per_second
+        self._connections = threading.BoundedSemaphore(connections)
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._held = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing for so long, from any thread."""
+        with self._lock:
+            self._held = max(self._held, time.monotonic() + seconds)
+
+    @contextmanager
+    def slot(self, deadline: float, waited: Callable[[float], None]) -> Iterator[None]:
+        """A turn to send one request.
+
+        Raises:
+            NoTurn: there is none before the deadline.
+        """
+        start = time.monotonic()
+        if not self._connections.acquire(timeout=max(0.0, deadline - start)):
+            raise NoTurn
+        try:
+            self._await_turn(deadline)
+            pause = time.monotonic() - start
+            if pause > 0.001:
+                waited(pause)
+            yield
+        finally:
+            self._connections.release()
+
+    def _await_turn(self, deadline: float) -> None:
+        while True:
+            with self._lock:
+                turn = max(time.monotonic(), self._next, self._held)
+                if turn > deadline:
+                    raise NoTurn
+                self._next = turn + self._interval
+            time.sleep(max(0.0, turn - time.monotonic()))
+            with self._lock:
+                if self._held <= time.monotonic():
+                    return  # else a pause was asked for meanwhile: queue again behind it
+
+
+class Conduct:
+    """Runs tries under the policy: the one place where waiting and trying again happen."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.tally = Tally()
+        self._gates: dict[str, Gate] = {}
+        self._lock = threading.Lock()
+
+    def gate(self, host: str, requests_per_second: float | None, connections: int | None) -> Gate:
+        """The gate of a host; the first to ask sets its limits."""
+        with self._lock:
+            if host not in self._gates:
+                self._gates[host] = Gate(
+                    requests_per_second or self.policy.requests_per_second,
+                    connections or self.policy.connections,
+                )
+            return self._gates[host]
+
+    def run(self, gate: Gate, host: str, what: str, attempt: Callable[[float], T]) -> T:
+        """Try until it succeeds, is hopeless, or patience ends.
+
+        Args:
+            gate: of the host.
+            host: for the tally.
+            what: the address as it may be shown.
+            attempt: one try, given the deadline (`time.monotonic`); raises `Transient` to be tried again.
+
+        Raises:
+            AccessFailed: naming the address, the reason and the number of tries.
+        """
+        policy = self.policy
+        deadline = time.monotonic() + policy.patience_s
+        tries = in_row = 0
+        failure: Transient | None = None
+
+        def waited(seconds: float) -> None:
+            self.tally.add(host, HostUse(waits=1, waited_s=seconds))
+
+        while True:
+            try:
+                with gate.slot(deadline, waited):
+                    self.tally.add(host, HostUse(requests=1, retries=int(tries > 0)))
+                    tries += 1
+                    return attempt(deadline)
+            except NoTurn:
+                reason = failure.reason if failure else "no turn to ask its server came"
+                raise _given_up(what, reason, tries, policy.patience_s, failure) from failure
+            except Transient as error:
+                failure = error
+            in_row = 1 if failure.progress else in_row + 1
+            most = min(policy.refused, policy.attempts) if failure.refused else policy.attempts
+            if in_row >= most:
+                raise _given_up(what, failure.reason, tries, None, failure) from failure
+            pause = self._pause(failure, in_row)
+            if failure.retry_after is not None and failure.status in (429, 503):
+                gate.hold(pause)
+            if time.monotonic() + pause > deadline:
+                raise _given_up(what, failure.reason, tries, policy.patience_s, failure) from failure
+            waited(pause)
+            time.sleep(pause)
+
+    def _pause(self, failure: Transient, in_row: int) -> float:
+        if failure.retry_after is not None:
+            return failure.retry_after
+        longest: float = min(self.policy.backoff_s * 2.0 ** (in_row - 1), self.policy.backoff_limit_s)
+        return longest * random.uniform(0.5, 1.0)
+
+
+def _given_up(
+    what: str, reason: str, tries: int, patience: float | None, failure: Transient | None
+) -> AccessFailed:
+    asked = f" (asked {tries} times" if tries > 1 else " (asked once"
+    if failure is not None and failure.retry_after is not None and patience is not None:
+        asked += f"; it says to wait {failure.retry_after:g} s, and patience ends after {patience:g} s"
+    elif patience is not None:
+        asked += f" in {patience:g} s"
+    return AccessFailed(
+        f"{what}: {reason}{asked}).",
+        hint="Try again later; docs/settings.md has the limits and the patience.",
+        kind="unreadable" if failure is None else failure.kind,
+        status=0 if failure is None else failure.status,
+    )

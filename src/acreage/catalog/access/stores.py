@@ -1,0 +1,100 @@
+"""Which access an address has: as a configuration says, else as the known stores have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import Field
+
+from acreage.catalog.access.address import is_remote, shown, split_signature
+from acreage.catalog.access.model import Access, AccessConfig
+from acreage.catalog.access.signing import SIGNED
+from acreage.catalog.definition import Strict, checked
+
+
+class _Store(Strict):
+    name: str
+    match: tuple[str, ...] = Field(min_length=1)
+    access: AccessConfig
+
+
+class _Stores(Strict):
+    stores: tuple[_Store, ...]
+
+
+@cache
+def _known_stores() -> tuple[_Store, ...]:
+    text = (resources.files("acreage.catalog.access") / "stores.yaml").read_text("utf-8")
+    stores: _Stores = checked(_Stores, yaml.safe_load(text), "stores.yaml")
+    return stores.stores
+
+
+def access_for(
+    address: str, config: AccessConfig | None = None, source_headers: Mapping[str, str] | None = None
+) -> Access:
+    """The access to an address.
+
+    Args:
+        address: remote.
+        config: what a catalog configuration says; it wins, key by key, over what is known of the store.
+        source_headers: header -> environment variable with which the catalog itself is read.
+    """
+    plain = shown(address)
+    store = next((s for s in _known_stores() if any(fnmatchcase(plain, p) for p in s.match)), None)
+    given: dict[str, Any] = {}
+    for level in (store.access if store else None, config):
+        if level is not None:
+            given.update({k: v for k, v in level if v is not None and v != {}})
+    credentials = given.pop("credentials", None)
+    headers = tuple((name, r.env) for name, r in given.pop("headers", {}).items())
+    s3 = urlsplit(address).scheme == "s3"
+    given.setdefault("signing", "headers" if headers else "s3" if s3 or credentials else "none")
+    if s3 and "endpoint" not in given:
+        given.setdefault("addressing", "virtual")
+    access = Access(**given, headers=headers, item_headers=tuple((source_headers or {}).items()))
+    if credentials is None:
+        return access
+    names = {
+        key: reference.env
+        for key in ("access_key", "secret_key", "session_token")
+        if (reference := getattr(credentials, key)) is not None
+    }
+    return replace(access, profile=credentials.profile, **names)
+
+
+def place(
+    href: str,
+    item: str,
+    config: AccessConfig | None = None,
+    source_headers: Mapping[str, str] | None = None,
+) -> tuple[str, Access | None]:
+    """What to keep of an asset's href: an address without secrets, and how it is reached.
+
+    A signed href is remembered in this process, and asked of the item again when it has expired.
+
+    Args:
+        href: absolute, as the item gives it.
+        item: address of the item.
+        config, source_headers: as for `access_for`.
+
+    Returns:
+        The stable address, and the access; None for local files and where the address alone decides.
+    """
+    if not is_remote(href):
+        return href, None
+    stable, signed = split_signature(href)
+    access = access_for(stable, config, source_headers)
+    by_item = access.signing == "item"
+    if signed and access.signing == "none" and (config is None or config.signing is None):
+        by_item = True
+    if by_item:
+        SIGNED.remember(item, stable, href)
+        return stable, replace(access, signing="item", item=item)
+    return stable, access if config is not None else None

@@ -1,0 +1,434 @@
+"""Requests: the one way by which bytes come from HTTP(S) and S3 servers."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_netrc_auth
+from urllib3.exceptions import HTTPError
+
+from acreage.catalog.access.address import shown, without_queries
+from acreage.catalog.access.model import Access, AccessFailed
+from acreage.catalog.access.policy import RETRY_STATUS, Conduct, HostUse, Policy, Transient, retry_after
+from acreage.catalog.access.signing import PlainSigner, S3Signer, Signed, Signer, signer_for
+
+T = TypeVar("T")
+Headers = Callable[[], Mapping[str, str]]
+_CHUNK = 1 << 16
+_REDIRECTS = 5
+_RENEWALS = 3
+# A catalog's largest documents are far smaller.
+_DOCUMENT_LIMIT = 256_000_000
+_ERROR_LIMIT = 16_000
+_SHOWN = 80  # characters of an unexpected answer that an error quotes
+_RANGE_THREADS = 32
+_HARMLESS = {"range", "accept", "accept-encoding", "if-match"}
+# What S3 and its like say, with a status other than 401 and 403, of credentials that have ended.
+_EXPIRED = {"ExpiredToken", "RequestExpired", "TokenRefreshRequired"}
+_HOPELESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.SSLError,
+)
+_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_REGION = re.compile(r"<Region>([a-z0-9-]{1,32})</Region>")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The head of an answer, its body not yet read."""
+
+    host: str
+    status: int
+    headers: Mapping[str, str]
+    raw: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """The server does not take the signature; `code` is its word for the reason."""
+
+    status: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class _OtherRegion:
+    """The bucket lies in a region that was not known; the signer knows it now."""
+
+
+class Transport:
+    """Sends requests under a policy; one for a process, safe to use from all its threads."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.conduct = Conduct(self.policy)
+        self._adapter = HTTPAdapter(pool_connections=64, pool_maxsize=64, max_retries=0)
+        self._settings: dict[str, Mapping[str, Any]] = {}
+        self._netrc: dict[str, tuple[str, str] | None] = {}
+        self._signers: dict[tuple[Access, bool], Signer] = {}
+        self._lock = threading.Lock()
+        self._range_threads: ThreadPoolExecutor | None = None
+
+    def close(self) -> None:
+        """End idle connections and threads."""
+        self._adapter.close()
+        if self._range_threads is not None:
+            self._range_threads.shutdown()
+
+    def signer(self, access: Access, address: str) -> Signer:
+        """The signer of an access, with the signatures that it keeps."""
+        key = (access, urlsplit(address).scheme == "s3")
+        with self._lock:
+            if key not in self._signers:
+                self._signers[key] = signer_for(access, address, self.document, self._renewed)
+            return self._signers[key]
+
+    def _renewed(self, host: str) -> None:
+        self.conduct.tally.add(host, HostUse(renewals=1))
+
+    @property
+    def range_threads(self) -> ThreadPoolExecutor:
+        """Threads for several requests of one reader at once; the hosts' gates limit them."""
+        with self._lock:
+            if self._range_threads is None:
+                self._range_threads = ThreadPoolExecutor(_RANGE_THREADS, thread_name_prefix="ranges")
+            return self._range_threads
+
+    def document(
+        self, address: str, headers: Mapping[str, str] | None = None, access: Access | None = None
+    ) -> bytes:
+        """A whole document, such as JSON.
+
+        Raises:
+            AccessFailed: it cannot be had; the message names the address without its query.
+        """
+
+        def take(reply: Reply, deadline: float) -> bytes:
+            if reply.status != 200:
+                raise AccessFailed(f"{shown(address)} answers HTTP {reply.status}.", status=reply.status)
+            return b"".join(self.body(reply, deadline, _DOCUMENT_LIMIT, decode=True))
+
+        return self.fetch(address, access or Access(), take, lambda: headers or {})
+
+    def fetch(self, address: str, access: Access, take: Callable[[Reply, float], T], headers: Headers) -> T:
+        """Send a signed GET and give its answer to `take`, again where that failed for a while.
+
+        Args:
+            address: http(s) or s3.
+            access: how it is reached.
+            take: reads an answer (status below 300, or 416) until a deadline (`time.monotonic`); raises
+                `Transient` to be tried again.
+            headers: gives those sent beside the signature's, for each try.
+
+        Raises:
+            AccessFailed: refused, not there, or not to be had with patience.
+        """
+        signer = self.signer(access, address)
+        spent: object | None = None
+        refused = _Refused(403, "")
+        for _ in range(_RENEWALS + 1):
+            signed = _sign(signer, address, spent)
+            answer = self._follow(address, access, signer, signed, take, headers)
+            if isinstance(answer, _OtherRegion):
+                continue
+            if not isinstance(answer, _Refused):
+                return answer
+            refused = answer
+            if signed.proof is None or signed.proof == spent:
+                break
+            spent = signed.proof
+        code = f" {refused.code}" if refused.code else ""
+        raise AccessFailed(
+            f"{shown(address)} refuses access (HTTP {refused.status}{code}).",
+            hint=signer.explain(refused.code),
+            status=refused.status,
+        )
+
+    def _follow(
+        self,
+        address: str,
+        access: Access,
+        signer: Signer,
+        signed: Signed,
+        take: Callable[[Reply, float], T],
+        headers: Headers,
+    ) -> T | _Refused | _OtherRegion:
+        """All tries with one signature, through redirections; no secret goes along to another host."""
+        url, headers_of = signed.url, _both(signed.headers, headers)
+        for _ in range(_REDIRECTS + 1):
+            answer = self._try(address, access, signer, url, headers_of, take)
+            if not isinstance(answer, _Moved):
+                return answer
+            target = urljoin(url, answer.location)
+            if urlsplit(target)[:2] != urlsplit(url)[:2]:
+                headers_of = _harmless(headers_of)
+            url = target
+        raise AccessFailed(f"{shown(address)} is redirected more than {_REDIRECTS} times.")
+
+    def _try(
+        self,
+        address: str,
+        access: Access,
+        signer: Signer,
+        url: str,
+        headers: Headers,
+        take: Callable[[Reply, float], T],
+    ) -> T | _Refused | _Moved | _OtherRegion:
+        host = host_of(url)
+        gate = self.conduct.gate(host, access.requests_per_second, access.connections)
+        with_netrc = isinstance(signer, PlainSigner)
+
+        def attempt(deadline: float) -> T | _Refused | _Moved | _OtherRegion:
+            reply = self._send(url, headers(), with_netrc)
+            try:
+                verdict = self._judge(reply, address, signer)
+                return take(reply, deadline) if verdict is None else verdict
+            finally:
+                reply.raw.close()  # ends the connection unless the body was read to its end
+
+        return self.conduct.run(gate, host, shown(address), attempt)
+
+    def _send(self, url: str, headers: Mapping[str, str], with_netrc: bool) -> Reply:
+        prepared = requests.PreparedRequest()
+        try:
+            prepared.prepare(method="GET", url=url, headers={"User-Agent": "acreage", **headers})
+            if with_netrc and "Authorization" not in prepared.headers:
+                login = self._login(url)
+                if login is not None:
+                    prepared.prepare_auth(HTTPBasicAuth(*login))
+            timeout = (self.policy.connect_timeout_s, self.policy.read_timeout_s)
+            response = self._adapter.send(prepared, timeout=timeout, **self._settings_of(url))
+        except _HOPELESS as error:
+            raise AccessFailed(
+                f"{shown(url)} cannot be asked: {cause_of(error)}.", hint="Check the address."
+            ) from None
+        except requests.RequestException as error:
+            raise transient_of(error) from None
+        return Reply(host_of(url), response.status_code, response.headers, response.raw)
+
+    def _settings_of(self, url: str) -> Mapping[str, Any]:
+        """Proxies and certificates as the environment has them (the same variables as for curl)."""
+        origin = "://".join(urlsplit(url)[:2])
+        if origin not in self._settings:
+            with requests.Session() as session:
+                self._settings[origin] = session.merge_environment_settings(url, {}, True, None, None)
+        return self._settings[origin]
+
+    def _login(self, url: str) -> tuple[str, str] | None:
+        host = host_of(url)
+        if host not in self._netrc:
+            self._netrc[host] = get_netrc_auth(url)
+        return self._netrc[host]
+
+    def _judge(self, reply: Reply, address: str, signer: Signer) -> _Refused | _Moved | _OtherRegion | None:
+        """What an answer's status means; None where its body is what was asked for."""
+        status = reply.status
+        if status < 300 or status == 416:
+            return None
+        region = reply.headers.get("x-amz-bucket-region")
+        text = self._error_text(reply)
+        found = _CODE.search(text)
+        code = found[1] if found else ""
+        if isinstance(signer, S3Signer) and status in (301, 307, 400):
+            told = _REGION.search(text)
+            if signer.learn_region(address, region or (told[1] if told else "")):
+                return _OtherRegion()
+        if 300 <= status < 400 and reply.headers.get("Location"):
+            return _Moved(reply.headers["Location"])
+        said = f"HTTP {status}{' ' + code if code else ''}"
+        if status in RETRY_STATUS:
+            wait = retry_after(reply.headers.get("Retry-After"))
+            raise Transient(f"its server answers {said}", retry_after=wait, status=status)
+        if status in (401, 403) or code in _EXPIRED:
+            return _Refused(status, code)
+        if status in (404, 410):
+            raise AccessFailed(
+                f"{shown(address)} is not there: it answers {said}{_quoted(text, code)}.",
+                hint="Check the address.",
+                status=status,
+            )
+        raise AccessFailed(f"{shown(address)} answers {said}{_quoted(text, code)}.", status=status)
+
+    def _error_text(self, reply: Reply) -> str:
+        # The gate's deadline need not be kept here: the body is small and has the read timeout.
+        try:
+            body = b"".join(self.body(reply, time.monotonic() + 10.0, _ERROR_LIMIT, decode=True))
+        except (Transient, AccessFailed):
+            return ""
+        return body.decode("utf-8", errors="replace")
+
+    def body(self, reply: Reply, deadline: float, limit: int, *, decode: bool) -> Iterator[bytes]:
+        """The body in parts, counted.
+
+        Raises:
+            Transient: the connection is cut, or too slow for the deadline.
+            AccessFailed: it is longer than the limit, bytes.
+        """
+        length = 0
+        try:
+            for part in reply.raw.stream(_CHUNK, decode_content=decode):
+                self.conduct.tally.add(reply.host, HostUse(bytes=len(part)))
+                length += len(part)
+                if length > limit:
+                    raise AccessFailed(f"{reply.host} sends more than {limit} bytes.")
+                yield part
+                if time.monotonic() > deadline:
+                    raise Transient("its server is too slow", progress=True)
+        except HTTPError as error:
+            raise Transient(
+                f"the connection is cut after {length} bytes ({type(error).__name__})",
+                progress=length > 0,
+                kind="truncated",
+            ) from None
+        except OSError as error:
+            raise Transient(f"the connection fails: {error.strerror}", progress=length > 0) from None
+
+
+def _both(signature: Mapping[str, str], headers: Headers) -> Headers:
+    return lambda: {**signature, **headers()}
+
+
+def _harmless(headers: Headers) -> Headers:
+    return lambda: {k: v for k, v in headers().items() if k.lower() in _HARMLESS}
+
+
+def _sign(signer: Signer, address: str, spent: object | None) -> Signed:
+    try:
+        return signer.sign(address, spent)
+    except AccessFailed as error:
+        raise AccessFailed(
+            f"{shown(address)} cannot be signed for: {error.message}", hint=error.hint, status=error.status
+        ) from None
+
+
+def _quoted(text: str, code: str) -> str:
+    text = " ".join(without_queries(text).split())
+    if code or not text:
+        return ""
+    return f": {text[:_SHOWN] + ('...' if len(text) > _SHOWN else '')!r}"
+
+
+def host_of(url: str) -> str:
+    """Host and port of an address, for limits and counts."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def cause_of(error: BaseException) -> str:
+    """The innermost reason of a failed request; it quotes no address, as the outer ones do."""
+    deepest: BaseException = error
+    while True:
+        inner = getattr(deepest, "reason", None) or next(
+            (a for a in deepest.args if isinstance(a, BaseException)), None
+        )
+        inner = inner if isinstance(inner, BaseException) else deepest.__cause__ or deepest.__context__
+        if inner is None or inner is deepest:
+            break
+        deepest = inner
+    text = getattr(deepest, "strerror", None) or without_queries(str(deepest)) or type(deepest).__name__
+    return " ".join(str(text).split())[:200].rstrip(".")
+
+
+def transient_of(error: requests.RequestException) -> Transient:
+    """A failed request as something that may pass."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return Transient("it cannot be reached: its server does not take the connection in time")
+    if isinstance(error, requests.exceptions.Timeout):
+        return Transient("it cannot be reached: its server does not answer in time")
+    reason = cause_of(error)
+    gone = "refused" in reason.lower() or "Name or service" in reason or "resolve" in reason
+    return Transient(f"it cannot be reached: {reason}", refused=gone)
+
+
+class PoliteAdapter(HTTPAdapter):
+    """Lets other clients of HTTP, such as that of STAC APIs, keep the same policy.
+
+    Args:
+        transport: whose gates and patience are kept.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(pool_connections=16, pool_maxsize=64, max_retries=0)
+        self._transport = transport
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send under the policy; an error status that stays is given back as the answer."""
+        url = request.url or ""
+        conduct, host = self._transport.conduct, host_of(url)
+        kept: list[requests.Response] = []
+        send = super().send
+
+        def attempt(deadline: float) -> requests.Response:
+            kept.clear()
+            try:
+                response = send(request, *args, **kwargs)
+                if not kwargs.get("stream"):
+                    conduct.tally.add(host, HostUse(bytes=len(response.content)))
+            except _HOPELESS:
+                raise
+            except requests.RequestException as error:
+                raise transient_of(error) from error
+            if response.status_code in RETRY_STATUS:
+                kept.append(response)
+                wait = retry_after(response.headers.get("Retry-After"))
+                raise Transient(
+                    f"its server answers HTTP {response.status_code}",
+                    retry_after=wait,
+                    status=response.status_code,
+                )
+            return response
+
+        try:
+            return conduct.run(conduct.gate(host, None, None), host, shown(url), attempt)
+        except AccessFailed as error:
+            if kept:
+                return kept[0]
+            raise requests.ConnectionError(error.message) from error
+
+
+class _Process:
+    """The transport that all of this process shares, made when first wanted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transport: Transport | None = None
+
+    def get(self) -> Transport:
+        with self._lock:
+            if self._transport is None:
+                self._transport = Transport()
+            return self._transport
+
+    def put(self, transport: Transport) -> Transport:
+        with self._lock:
+            self._transport = transport
+        return transport
+
+
+_PROCESS = _Process()
+
+
+def shared() -> Transport:
+    """The transport of this process."""
+    return _PROCESS.get()
+
+
+def configure(policy: Policy) -> Transport:
+    """Give this process a transport with another policy; counts begin anew."""
+    return _PROCESS.put(Transport(policy))
