@@ -23,7 +23,7 @@ from shapely.ops import transform as to_crs
 
 from acreage.catalog import plausibility
 from acreage.catalog.headers import is_local
-from acreage.catalog.intact import broken_file, missing_end
+from acreage.catalog.intact import missing_end
 from acreage.catalog.items import Bounds, ItemProblem, Raster, SourceItem
 from acreage.catalog.plausibility import BandSample, Verdict
 from acreage.core.arrays import Array, BoolArray
@@ -90,7 +90,7 @@ def _inspect(item: SourceItem, bands: Sequence[str], area: Bounds) -> list[ItemP
         try:
             sample = _look(raster, boxes[band], shape, item.id, band)
         except ItemUnreadable as error:
-            problems.append(_told(error, raster))
+            problems.append(ItemProblem(error.item, error.asset, error.message, error.kind))
             continue
         if isinstance(sample, ItemProblem):
             problems.append(sample)
@@ -103,15 +103,6 @@ def _inspect(item: SourceItem, bands: Sequence[str], area: Bounds) -> list[ItemP
     guilty = {p.asset for p in problems}
     problems += _judge_together(item, {b: s for b, s in samples.items() if b not in guilty})
     return problems
-
-
-def _told(error: ItemUnreadable, raster: Raster) -> ItemProblem:
-    """The problem, with what the file itself shows where it lies on this machine."""
-    if error.kind == "unreadable" and is_local(raster.href):
-        kind, told = broken_file(raster.href)
-        reason = f"{error.message} {told[:1].upper()}{told[1:]}." if told else error.message
-        return ItemProblem(error.item, error.asset, reason, kind)
-    return ItemProblem(error.item, error.asset, error.message, error.kind)
 
 
 def _over(raster: Raster, area: Bounds) -> Box:
@@ -231,7 +222,8 @@ def _judge_radar(sample: _Sample) -> Verdict:
     verdict = plausibility.judge_numbers(sample.values, sample.valid, raster.nodata, zero_is_null=False)
     if verdict.state == "implausible":
         return verdict
-    return plausibility.judge_power(sample.values, sample.valid, bool(getattr(raster, "db", False)))
+    values = sample.values * raster.scale + raster.offset if raster.db else sample.values
+    return plausibility.judge_power(values, sample.valid, raster.db)
 
 
 def _judge_together(item: SourceItem, samples: Mapping[str, _Sample]) -> list[ItemProblem]:

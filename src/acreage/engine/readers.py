@@ -17,9 +17,12 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from acreage.catalog.headers import is_local
+from acreage.catalog.intact import broken_file
 from acreage.catalog.items import Raster
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.errors import ItemUnreadable
+from acreage.core.faults import FaultKind
 from acreage.core.grid import Box, Grid, crs_name
 from acreage.engine.decode import border_halo, decode, mask_border_noise
 
@@ -67,12 +70,7 @@ def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, 
             window = Window(columns.start, rows.start, read.width, read.height)
             values = dataset.read(raster.band_index, window=window)
     except (RasterioError, OSError) as error:
-        raise ItemUnreadable(
-            f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.",
-            item=item,
-            asset=band,
-            hint="Check that the file is there and whole, or allow failed items (tolerance).",
-        ) from error
+        raise _unreadable(raster, item, band, error) from error
     values, valid = decode(values, raster)
     if raster.border is not None:
         valid = mask_border_noise(values, valid, raster.border)
@@ -95,11 +93,7 @@ def opened(raster: Raster, item: str, band: str) -> Iterator[DatasetReader]:
         with rasterio.Env(**_options(raster.href)):
             yield _dataset(raster, item, band)
     except (RasterioError, OSError) as error:
-        raise ItemUnreadable(
-            f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.",
-            item=item,
-            asset=band,
-        ) from error
+        raise _unreadable(raster, item, band, error) from error
 
 
 def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
@@ -120,7 +114,9 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
     where = f"Item {item}, band {band}"
     hint = "The item's metadata and its file disagree: repair the item, or allow failed items (tolerance)."
     if dataset.crs is None:
-        raise ItemUnreadable(f"{where}: {raster.href} has no CRS.", item=item, asset=band, hint=hint)
+        raise ItemUnreadable(
+            f"{where}: {raster.href} has no CRS.", item=item, asset=band, hint=hint, kind="wrong-grid"
+        )
     name = crs_name(dataset.crs.to_wkt())
     if name != raster.box.grid.crs:
         raise ItemUnreadable(
@@ -128,6 +124,7 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
             item=item,
             asset=band,
             hint=hint,
+            kind="wrong-grid",
         )
     grid = Grid.of_transform(name, dataset.transform)
     box = grid.box_of_transform(dataset.transform, dataset.width, dataset.height)
@@ -138,6 +135,7 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
             item=item,
             asset=band,
             hint=hint,
+            kind="wrong-grid",
         )
     if raster.band_index > dataset.count:
         raise ItemUnreadable(
@@ -145,6 +143,7 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
             item=item,
             asset=band,
             hint=hint,
+            kind="missing-band",
         )
 
 
@@ -154,11 +153,7 @@ def block_shape(raster: Raster, item: str, band: str) -> tuple[int, int]:
         with rasterio.Env(**_options(raster.href)):
             rows, columns = _dataset(raster, item, band).block_shapes[raster.band_index - 1]
     except (RasterioError, OSError) as error:
-        raise ItemUnreadable(
-            f"Item {item}, band {band}: {raster.href} cannot be opened: {_reason(error)}.",
-            item=item,
-            asset=band,
-        ) from error
+        raise _unreadable(raster, item, band, error) from error
     return int(rows), int(columns)
 
 
@@ -167,6 +162,22 @@ def close_readers() -> None:
     cache: OrderedDict[str, DatasetReader] | None = getattr(_local, "cache", None)
     while cache:
         cache.popitem()[1].close()
+
+
+def _unreadable(raster: Raster, item: str, band: str, error: BaseException) -> ItemUnreadable:
+    """The error, with what the file itself shows where it lies on this machine."""
+    kind: FaultKind = "unreadable"
+    seen = ""
+    if is_local(raster.href):
+        kind, told = broken_file(raster.href)
+        seen = f" {told[:1].upper()}{told[1:]}." if told else ""
+    return ItemUnreadable(
+        f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.{seen}",
+        item=item,
+        asset=band,
+        hint="Check that the file is there and whole, or allow failed items (tolerance).",
+        kind=kind,
+    )
 
 
 def _reason(error: BaseException) -> str:
