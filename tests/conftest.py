@@ -46,6 +46,12 @@ def _default_settings() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _own_quarantine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's commands put into quarantine is in no other test, nor in the developer's own."""
+    monkeypatch.setenv("ACREAGE_QUARANTINE", str(tmp_path_factory.mktemp("quarantine")))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data: $ACREAGE_REAL_DATA, or ../shared/data beside the checkout."""

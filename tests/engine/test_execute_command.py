@@ -172,9 +172,10 @@ def test_an_output_that_is_there_needs_overwrite(archive: Path, graph_file: Path
 
 def test_gaps_are_refused_and_reported_when_tolerated(tmp_path: Path) -> None:
     made = TinyArchive(tmp_path / "archive")
+    red = np.random.default_rng(0).integers(200, 900, (64, 64)).astype(np.uint16)
     for day in (2, 12):
         layers = {
-            "B04": Layer(np.full((64, 64), day, np.uint16)),
+            "B04": Layer(red + np.uint16(day)),
             "SCL": Layer(np.full((32, 32), 4, np.uint8), 20),
         }
         made.s2(f"d{day}", f"2019-03-{day:02}", layers)
@@ -184,5 +185,8 @@ def test_gaps_are_refused_and_reported_when_tolerated(tmp_path: Path) -> None:
     refused(run(graph, "--catalog", root, "--out", tmp_path / "cube.nc"), "d12", "B04", "--tolerate")
     result = run(graph, "--catalog", root, "--out", tmp_path / "cube.nc", "--tolerate", "1")
     assert result.exit_code == 0, result.output
-    assert "not read: d12 B04" in result.output
-    assert "1 items read, 1 assets unreadable" in result.output
+    assert "failed: not-an-image: Item d12, band B04" in result.output
+    assert "1 items read, 1 assets failed" in result.output
+    again = run(graph, "--catalog", root, "--out", tmp_path / "again.nc")
+    assert again.exit_code == 0, again.output
+    assert "in quarantine: quarantined: Item d12" in again.output

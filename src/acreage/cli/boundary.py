@@ -37,7 +37,7 @@ class CommandAt:
 
     Attributes:
         address: `module:function`; the function's signature is the command's, as typer reads it, and its
-            docstring is the help.
+            docstring is the help. Or `module:app`, a typer application with commands of its own.
         summary: the docstring's first line, said here so that the list of commands needs no imports.
     """
 
@@ -65,7 +65,11 @@ class LazyGroup(TyperGroup):
             single.command(cmd_name, help=entry.summary)(_listed)
         else:
             module, function = entry.address.split(":")
-            single.command(cmd_name)(getattr(import_module(module), function))
+            found = getattr(import_module(module), function)
+            if isinstance(found, typer.Typer):
+                single = found
+            else:
+                single.command(cmd_name)(found)
         command = typer.main.get_command(single)
         command.name = cmd_name
         return command

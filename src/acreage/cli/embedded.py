@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,17 @@ from acreage.core.udf import UdfRunner
 from acreage.croptype.runner import JobResult, Progress
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
-from acreage.engine.run import run_plan
+from acreage.engine.quarantine import (
+    NOTHING,
+    EntryKey,
+    Quarantine,
+    QuarantineEntry,
+    QuarantineList,
+    lost,
+)
+from acreage.engine.run import Inspect, run_plan
 from acreage.engine.stages import Budget
+from acreage.engine.tolerance import NONE, Tolerance
 
 
 @dataclass(frozen=True)
@@ -25,27 +34,40 @@ class EmbeddedRunner:
         budget: memory and threads of a job.
         udf: runner of user-defined functions.
         scratch: folder for intermediate results.
-        tolerance: items that may be unreadable before a job fails.
+        tolerance: what may fail before a job does.
+        inspect: looks at the files before the first window.
+        quarantine: products that no job uses.
     """
 
     catalog: Catalog
     budget: Budget
     udf: UdfRunner
     scratch: Path | None = None
-    tolerance: int = 0
+    tolerance: Tolerance = NONE
+    inspect: Inspect | None = None
+    quarantine: Quarantine | None = None
+    _lost: dict[EntryKey, QuarantineEntry] = field(default_factory=dict)
 
     def run(self, graph: Mapping[str, Any], out: Path, progress: Progress | None = None) -> JobResult:
         """As `acreage.croptype.runner.Runner` says."""
-        plan = make_plan(parse_graph(graph), self.catalog, self.budget, self.udf)
+        known = self.quarantine.read() if self.quarantine is not None else NOTHING
+        known = QuarantineList({**self._lost, **known.entries}, known.damaged)
+        plan = make_plan(parse_graph(graph), self.catalog, self.budget, self.udf, known)
         done = run_plan(
-            plan, out, udf=self.udf, scratch=self.scratch, tolerance=self.tolerance, progress=progress
+            plan,
+            out,
+            udf=self.udf,
+            scratch=self.scratch,
+            tolerance=self.tolerance,
+            inspect=self.inspect,
+            quarantine=self.quarantine,
+            progress=progress,
         )
+        self._lost.update(lost(done.inputs.failed, out.name))
         usage = {
             "wall_seconds": round(done.usage.seconds, 3),
             "cpu_seconds": round(done.usage.cpu_seconds, 3),
             "peak_memory_bytes": done.usage.peak_memory,
             "source_pixels": done.usage.source_pixels,
         }
-        return JobResult(
-            tuple(f for files in done.files for f in files), done.items_read, done.failures, usage
-        )
+        return JobResult(tuple(f for files in done.files for f in files), done.inputs, usage)

@@ -9,6 +9,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from acreage.cli.inputs import (
+    NoInspectOption,
+    TolerateOption,
+    expected_list,
+    inspector,
+    quarantine_of,
+    tell_inputs,
+    write_expected,
+)
 from acreage.cli.plan_table import bytes_text, print_plan
 from acreage.cli.runtime import (
     budget_of,
@@ -25,6 +34,7 @@ from acreage.engine.draw import draw_plan
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
+from acreage.engine.tolerance import Tolerance
 
 
 def execute(
@@ -42,17 +52,23 @@ def execute(
     ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
-    tolerate: Annotated[
-        int, typer.Option(min=0, help="Items that may be unreadable before the job fails.")
-    ] = 0,
+    items: Annotated[
+        bool, typer.Option("--items", help="With --plan: print every expected item and band, too.")
+    ] = False,
+    items_out: Annotated[
+        Path | None, typer.Option(help="Write every expected item and band into this .csv or .json file.")
+    ] = None,
+    tolerate: TolerateOption = None,
+    no_inspect: NoInspectOption = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that are there.")] = False,
 ) -> None:
     """Run a process graph on a catalog, without a server.
 
     Example: `acreage execute graph.json --catalog catalog.json --out cube.nc`
     """
-    if out is None and not plan and draw is None:
+    if out is None and not plan and draw is None and items_out is None:
         raise InvalidInput("There is nothing to do.", hint="Give --out FILE, --plan or --draw FILE.svg.")
+    tolerance = Tolerance.parse(tolerate or [])
     settings = load_settings()
     console = Console(stderr=True)
     budget = budget_of(settings, memory, threads)
@@ -60,12 +76,18 @@ def execute(
     refuse_unknown_parameters(values, document)
     parsed = parse_graph(document, values)
     with udf_runner(settings, budget.threads) as udf:
-        planned = make_plan(parsed, catalog_at(catalog, settings), budget, udf)
+        quarantine = quarantine_of(settings)
+        planned = make_plan(parsed, catalog_at(catalog, settings), budget, udf, quarantine.read())
+        if items_out is not None:
+            write_expected(planned, items_out)
+            console.print(f"Written: {items_out}", markup=False, soft_wrap=True)
         if draw is not None:
             draw_plan(planned, draw)
             console.print(f"Drawn: {draw}")
         if plan:
             print_plan(planned, Console(file=sys.stdout))
+            if items:
+                Console(file=sys.stdout).print(expected_list(planned))
         else:
             for note in planned.notes:
                 console.print(f"note: {note}", style="yellow", markup=False)
@@ -77,7 +99,9 @@ def execute(
                 out,
                 udf=udf,
                 scratch=settings.scratch,
-                tolerance=tolerate,
+                tolerance=tolerance,
+                inspect=inspector(settings, wanted=not no_inspect),
+                quarantine=quarantine,
                 overwrite=overwrite,
                 progress=progress,
             )
@@ -88,13 +112,13 @@ def report(result: RunResult, console: Console) -> None:
     """Say what was written, read and used."""
     for line in result.udf_log[-20:]:
         console.print(f"udf: {line}", style="dim", markup=False)
-    for item, band, reason in result.failures:
-        console.print(f"not read: {item} {band}: {reason}", style="yellow", markup=False)
+    tell_inputs(result.inputs, console)
     for files in result.files:
         for file in files:
             console.print(f"Written: {file}", markup=False, soft_wrap=True)
     u = result.usage
+    console.print(f"Inputs: {result.inputs_file}", markup=False, soft_wrap=True)
     console.print(
-        f"{len(result.items_read)} items read, {len(result.failures)} assets unreadable; "
+        f"{len(result.items_read)} items read, {len(result.failures)} assets failed; "
         f"{u.seconds:.1f} s, {u.cpu_seconds:.1f} CPU seconds, peak memory {bytes_text(u.peak_memory)}."
     )

@@ -35,6 +35,10 @@ COMMANDS: Mapping[str, CommandAt] = {
         "acreage.cli.simulate:simulate",
         "Simulate Sentinel-1 and Sentinel-2 images of a landscape whose crops are known.",
     ),
+    "quarantine": CommandAt(
+        "acreage.cli.quarantine:app",
+        "List products that no job uses; decide on proposed ones, take repaired ones out.",
+    ),
     "udf": CommandAt(
         "acreage.cli.udf:udf", "Run a UDF on a data cube file, in a process of its own, as the engine does."
     ),

@@ -11,12 +11,14 @@ from rich.table import Table
 
 from acreage.cli.croptype_area import cube_settings, parse_area, within_catalog
 from acreage.cli.embedded import EmbeddedRunner
+from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
 from acreage.core.legend import RESERVED, Legend
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
 from acreage.croptype.mapping import MapJob, MapResult, make_map
 from acreage.croptype.modelfile import open_model
+from acreage.engine.tolerance import Tolerance
 
 
 def map_command(
@@ -38,9 +40,8 @@ def map_command(
     ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
-    tolerate: Annotated[
-        int, typer.Option(min=0, help="Items that may be unreadable before the job fails.")
-    ] = 0,
+    tolerate: TolerateOption = None,
+    no_inspect: NoInspectOption = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a map that is there already.")
     ] = False,
@@ -53,6 +54,7 @@ def map_command(
     --model model.pt --out map`
     """
     app_settings, console = load_settings(), Console(stderr=True)
+    tolerance = Tolerance.parse(tolerate or [])
     budget = budget_of(app_settings, memory, threads)
     trained = open_model(model)
     settings = cube_settings(tuple(trained.landcover), orbit, 10.0, 3035)
@@ -61,7 +63,15 @@ def map_command(
     within_catalog(box, sources, settings)
     job = MapJob(box, name or found_name, Season.parse(season), model, settings)
     with udf_runner(app_settings, budget.threads) as udf, window_progress(console, "Mapping") as progress:
-        runner = EmbeddedRunner(sources, budget, udf, app_settings.scratch, tolerate)
+        runner = EmbeddedRunner(
+            sources,
+            budget,
+            udf,
+            app_settings.scratch,
+            tolerance,
+            inspector(app_settings, wanted=not no_inspect),
+            quarantine_of(app_settings),
+        )
         result = make_map(job, runner, out, overwrite=overwrite, progress=progress)
     tell(result, console)
 
@@ -69,8 +79,7 @@ def map_command(
 def tell(result: MapResult, console: Console) -> None:
     """What was mapped, and where the files are."""
     console.print(_areas(result, result.model.legend))
-    for item, band, reason in result.job.gaps:
-        console.print(f"not read: {item} {band}: {reason}", style="yellow", markup=False)
+    tell_inputs(result.job.inputs, console)
     for sensor, unseen in zip(("Sentinel-2", "Sentinel-1"), result.product.unseen, strict=True):
         if unseen:
             console.print(
@@ -79,7 +88,7 @@ def tell(result: MapResult, console: Console) -> None:
             )
     usage = result.job.usage
     console.print(
-        f"{len(result.job.items)} items read; {len(result.job.gaps)} assets unreadable; "
+        f"{len(result.job.items)} items read; {len(result.job.inputs.failed)} assets failed; "
         f"{usage['wall_seconds']} s, {usage['cpu_seconds']} CPU seconds. "
         f"Map: {result.product.folder}, picture: {result.product.quicklook}",
         markup=False,

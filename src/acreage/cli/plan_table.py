@@ -6,6 +6,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from acreage.cli.inputs import expected_table
 from acreage.engine.draw import shape_text
 from acreage.engine.plan import Plan
 
@@ -20,8 +21,8 @@ def bytes_text(value: float) -> str:
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """Sources, stages and the estimate."""
-    console.print(Group(_sources(plan), _stages(plan), _estimate(plan)))
+    """Sources, inputs, stages and the estimate."""
+    console.print(Group(_sources(plan), expected_table(plan), _stages(plan), _estimate(plan)))
     for note in plan.notes:
         console.print(Text(f"note: {note}", style="yellow"))
 
@@ -56,7 +57,10 @@ def _stages(plan: Plan) -> Table:
 def _estimate(plan: Plan) -> Table:
     e = plan.estimate
     table = Table(title="Estimate", title_justify="left", show_header=False)
-    table.add_row("items", str(sum(len(s.items) for s in plan.sources)))
+    expected = [e for e in plan.expected if e.state == "expected"]
+    table.add_row(
+        "inputs", f"{len({e.key[:2] for e in expected}):,} items, {len({e.href for e in expected}):,} files"
+    )
     table.add_row("windows", f"{e.windows}, {plan.threads} at once")
     table.add_row("source pixels", f"{e.source_pixels:,}")
     table.add_row("decoded", f"{bytes_text(e.decoded_bytes)}, {e.amplification:.2f} times the blocks needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,16 @@ from rich.console import Console
 from acreage.cli.croptype_area import cube_settings
 from acreage.cli.croptype_input import parse_landcover
 from acreage.cli.embedded import EmbeddedRunner
+from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
 from acreage.core.errors import OutputExists
-from acreage.core.outputs import check_writable
+from acreage.core.outputs import check_writable, whole_file
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
 from acreage.croptype.reference import read_reference
 from acreage.croptype.sampling import points_in_parcels, sample_series
 from acreage.croptype.series import write_samples
+from acreage.engine.tolerance import Tolerance
 
 
 def sample_command(
@@ -44,9 +47,8 @@ def sample_command(
     seed: Annotated[int, typer.Option(help="The same seed draws the same pixels.")] = 0,
     memory: Annotated[str | None, typer.Option(help="Memory that a job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
-    tolerate: Annotated[
-        int, typer.Option(min=0, help="Items that may be unreadable before a job fails.")
-    ] = 0,
+    tolerate: TolerateOption = None,
+    no_inspect: NoInspectOption = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that is there already.")
     ] = False,
@@ -59,6 +61,7 @@ def sample_command(
     if out.exists() and not overwrite:
         raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
     app_settings, console = load_settings(), Console(stderr=True)
+    tolerance = Tolerance.parse(tolerate or [])
     budget = budget_of(app_settings, memory, threads)
     settings = cube_settings(tuple(parse_landcover(landcover)), orbit, 10.0, 3035)
     period = Season.parse(season)
@@ -67,13 +70,24 @@ def sample_command(
     table = points_in_parcels(data.table, points, settings, seed) if points else data.table
     with udf_runner(app_settings) as udf, window_progress(console, "Sampling") as progress:
         runner = EmbeddedRunner(
-            catalog_at(catalog, app_settings), budget, udf, app_settings.scratch, tolerate
+            catalog_at(catalog, app_settings),
+            budget,
+            udf,
+            app_settings.scratch,
+            tolerance,
+            inspector(app_settings, wanted=not no_inspect),
+            quarantine_of(app_settings),
         )
         sampled = sample_series(table, period, settings, runner, progress)
     write_samples(sampled.samples, out)
-    console.print(f"Written: {out}", markup=False, soft_wrap=True)
+    account = out.with_name(f"{out.name}.inputs.json")
+    with whole_file(account) as part:
+        part.write_text(json.dumps(sampled.inputs.to_dict(), indent=1, ensure_ascii=False), "utf-8")
+    tell_inputs(sampled.inputs, console)
+    console.print(f"Written: {out}, its inputs: {account}", markup=False, soft_wrap=True)
+    read = len(sampled.inputs.items_read)
     console.print(
-        f"{len(sampled.samples)} samples of {len(table)} geometries from {len(sampled.items)} items; "
+        f"{len(sampled.samples)} samples of {len(table)} geometries from {read} items; "
         f"left out: {data.without_label} without label, {data.without_geometry} without geometry, "
         f"{len(sampled.without_data)} where the archive has nothing, "
         f"{len(sampled.without_observation)} without any observation (cloud, or masked by land cover)."

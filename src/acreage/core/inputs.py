@@ -191,6 +191,9 @@ class Inputs:
         return Inputs(tuple(best.values()), inspected and bool(tolerances), ", ".join(sorted(tolerances)))
 
 
+UNKNOWN = Inputs()
+
+
 def _item_fate(assets: list[InputAsset]) -> ItemFate:
     fates = {a.fate for a in assets}
     fate: Fate = "failed" if "failed" in fates else "read" if "read" in fates else "skipped"

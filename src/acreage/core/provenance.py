@@ -41,6 +41,8 @@ class Provenance:
         usage: What the job used: name to value in the unit that the name ends with, e.g. `cpu_seconds`.
         created: When the map was made, UTC.
         note: A sentence for whoever uses the map, e.g. that its input is simulated. May be empty.
+        inputs: What became of the expected inputs, as `Inputs.summary` gives it: counts by collection, and by
+            name what failed or is in quarantine. Empty where nothing is known.
 
     Raises:
         InvalidInput: no process graph, no software, a digest that is none, or a time without a zone.
@@ -55,6 +57,7 @@ class Provenance:
     usage: Mapping[str, float | int | str] = field(default_factory=dict)
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     note: str = ""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(sorted(set(self.items))))
@@ -82,6 +85,7 @@ class Provenance:
             "software": dict(self.software),
             "usage": dict(self.usage),
             "process_graph": dict(self.process_graph),
+            "inputs": dict(self.inputs),
             "items": [{"collection": i.collection, "id": i.id, "href": i.href} for i in self.items],
         }
 
@@ -103,6 +107,7 @@ class Provenance:
                 usage=data["usage"],
                 created=datetime.fromisoformat(data["created"]),
                 note=data["note"],
+                inputs=data.get("inputs", {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(

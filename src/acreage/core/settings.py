@@ -73,6 +73,14 @@ class Settings(BaseSettings):
         description="Folder for what is worth keeping between runs: compiled kernels, fetched models.",
         json_schema_extra={"default": "`$XDG_CACHE_HOME/acreage`, else `~/.cache/acreage`"},
     )
+    quarantine: Path | None = Field(
+        default=None,
+        description=(
+            "Folder for the list of products that no job uses, and for what was found out about files; one "
+            "for all machines of a production."
+        ),
+        json_schema_extra={"default": "`quarantine` in the cache folder"},
+    )
     log_level: LogLevel = Field(
         default="warning",
         description="How much is logged on standard error: debug, info, warning or error.",
@@ -103,7 +111,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _folders_are_folders(self) -> Self:
-        for name in ("scratch", "cache"):
+        for name in ("scratch", "cache", "quarantine"):
             folder = getattr(self, name)
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise ValueError(f"{PREFIX}{name.upper()} names {folder}, which is not a folder")

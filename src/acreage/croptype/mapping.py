@@ -59,6 +59,7 @@ def map_graph(job: MapJob) -> tuple[dict[str, Any], TrainedModel, str]:
     """
     model = open_model(job.model)
     model.check_season(job.season)
+    model.check_backscatter(job.settings.s1_unit)
     check_landcover(model.legend, job.settings.cropland_codes)
     digest = model_sha256(job.model)
     context = {"model": str(job.model.resolve()), "model_sha256": digest}
@@ -90,12 +91,14 @@ def make_map(
             software={"acreage": __version__},
             usage=_usage(done),
             note=job.note,
+            inputs=done.inputs.summary(),
         )
         product = write_product(
             done.files[0],
             out,
             legend=model.legend,
             provenance=provenance,
+            inputs=done.inputs,
             area_name=job.area_name,
             overwrite=overwrite,
         )
@@ -103,5 +106,4 @@ def make_map(
 
 
 def _usage(done: JobResult) -> Mapping[str, float | int | str]:
-    gaps = {"unreadable_assets": len(done.gaps)} if done.gaps else {}
-    return {**done.usage, "items_read": len(done.items), **gaps}
+    return {**done.usage, "items_read": len(done.items)}

@@ -27,6 +27,7 @@ from rasterio.windows import Window
 
 from acreage.core.errors import InvalidInput
 from acreage.core.grid import Box, Grid
+from acreage.core.inputs import UNKNOWN, Inputs
 from acreage.core.legend import NOT_CROPLAND, OUTSIDE, RESERVED, Legend
 from acreage.core.outputs import whole_folder
 from acreage.core.provenance import Provenance
@@ -43,12 +44,14 @@ ROWS = 1024  # rows held in memory at a time
 CLASSES, CONFIDENCE, OBSERVATIONS = "classes.tif", "confidence.tif", "observations.tif"
 NAMES_SIDECAR = "classes.tif.aux.xml"
 PROVENANCE, QUICKLOOK, ITEM, COLLECTION = "provenance.json", "quicklook.png", "item.json", "collection.json"
+INPUTS = "inputs.json"
 FILES = (
     CLASSES,
     NAMES_SIDECAR,
     CONFIDENCE,
     OBSERVATIONS,
     PROVENANCE,
+    INPUTS,
     QUICKLOOK,
     ITEM,
     COLLECTION,
@@ -92,6 +95,11 @@ class ProductFiles:
         return self.folder / PROVENANCE
 
     @property
+    def inputs(self) -> Path:
+        """Account of all expected inputs, JSON."""
+        return self.folder / INPUTS
+
+    @property
     def quicklook(self) -> Path:
         """Picture of the three rasters."""
         return self.folder / QUICKLOOK
@@ -114,6 +122,7 @@ def write_product(
     legend: Legend,
     provenance: Provenance,
     area_name: str,
+    inputs: Inputs = UNKNOWN,
     overwrite: bool = False,
 ) -> ProductFiles:
     """Write the product folder `out` from the raster that a job produced; it appears whole or not at all.
@@ -140,6 +149,8 @@ def write_product(
         write_names(work / NAMES_SIDECAR, legend, plain.classes)
         text = json.dumps(provenance.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         (work / PROVENANCE).write_text(text + "\n", encoding="utf-8")
+        text = json.dumps(inputs.to_dict(), indent=1, ensure_ascii=False)
+        (work / INPUTS).write_text(text + "\n", encoding="utf-8")
         title = f"Crop types, {area_name}, {provenance.season}"
         draw_product(work, work / QUICKLOOK, legend=legend, title=title, note=provenance.note)
         write_stac(work, box, plain, legend=legend, provenance=provenance, area_name=area_name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from acreage.core.inputs import Inputs
 from acreage.core.provenance import InputItem
 
 Progress = Callable[[int, int], None]
@@ -18,19 +19,25 @@ class JobResult:
 
     Attributes:
         files: result files on this machine.
-        items: input items that were really read.
-        gaps: (item, band, reason) of inputs that could not be read and were tolerated.
+        inputs: what became of every expected input.
         usage: name to value in the unit that the name ends with, e.g. `cpu_seconds`.
     """
 
     files: tuple[Path, ...]
-    items: tuple[InputItem, ...]
-    gaps: tuple[tuple[str, str, str], ...] = ()
+    inputs: Inputs
     usage: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @property
+    def items(self) -> tuple[InputItem, ...]:
+        """Input items that were really read, sorted."""
+        return self.inputs.items_read
 
 
 class Runner(Protocol):
-    """Runs process graphs. Filled where parts are wired together."""
+    """Runs process graphs. Filled where parts are wired together.
+
+    A product that failed in one job of a runner is left out of its later jobs.
+    """
 
     def run(self, graph: Mapping[str, Any], out: Path, progress: Progress | None = None) -> JobResult:
         """Run a graph and have its result as the file `out`.

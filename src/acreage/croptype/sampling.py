@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from shapely.geometry import mapping
 
 from acreage.core.errors import InvalidInput, NoDataAvailable
 from acreage.core.grid import Box, Grid, transformer
-from acreage.core.provenance import InputItem
+from acreage.core.inputs import Inputs, ItemKey
 from acreage.core.temporal import Season, period_label
 from acreage.croptype.runner import Runner
 from acreage.croptype.series import Samples, season_dekads
@@ -37,13 +37,13 @@ class SampledSeries:
         samples: with at least one observation.
         without_observation: ids that the cropland mask or the archive left without any.
         without_data: ids in areas where the archive has nothing.
-        items: input items that were read.
+        inputs: what became of every expected input of all areas.
     """
 
     samples: Samples
     without_observation: tuple[str, ...]
     without_data: tuple[str, ...]
-    items: tuple[InputItem, ...]
+    inputs: Inputs
 
 
 def points_in_parcels(
@@ -106,7 +106,8 @@ def sample_series(
 ) -> SampledSeries:
     """Dekad series of labelled geometries: a point's pixel, the mean over a parcel's pixels.
 
-    The geometries are taken in cells of 20 km, one job each, with the very graph that maps are made with.
+    The geometries are taken in cells of 20 km, one job each, with the very graph that maps are made with. A
+    product that fails in one cell is in none: cells that had used it before are sampled again without it.
 
     Args:
         table: columns `sample_id`, `label`, `group`, `region` and geometry, with a CRS.
@@ -118,26 +119,36 @@ def sample_series(
     grid = map_grid(settings)
     projected = table.to_crs(grid.crs).reset_index(drop=True)
     cells = list(_cells(projected))
-    parts: list[tuple[Any, pd.DataFrame]] = []
-    items: set[InputItem] = set()
+    tables: dict[int, pd.DataFrame] = {}
+    inputs: dict[int, Inputs] = {}
     without_data: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="acreage-sample-") as folder:
-        for number, rows in enumerate(cells):
-            if progress is not None:
-                progress(number, len(cells))
-            part = projected.iloc[rows]
-            graph = sampling_graph(part, season, settings)
+    waiting = list(range(len(cells)))
+    lost: set[ItemKey] = set()
+    while waiting:
+        number = waiting.pop(0)
+        if progress is not None:
+            progress(len(cells) - len(waiting) - 1, len(cells))
+        part = projected.iloc[cells[number]]
+        with tempfile.TemporaryDirectory(prefix="acreage-sample-") as folder:
             try:
-                done = runner.run(graph, Path(folder) / f"{number}.parquet")
+                done = runner.run(sampling_graph(part, season, settings), Path(folder) / "cell.parquet")
             except NoDataAvailable:
                 without_data.extend(part["sample_id"])
                 continue
-            items.update(done.items)
-            parts.append((part, pd.read_parquet(done.files[0])))
+            tables[number] = pd.read_parquet(done.files[0])
+        inputs[number] = done.inputs
+        news = {(a.collection, a.item) for a in done.inputs.failed} - lost
+        lost |= news
+        waiting += [n for n, known in inputs.items() if n not in waiting and _uses(known, news)]
     if progress is not None:
         progress(len(cells), len(cells))
+    parts = [(projected.iloc[cells[number]], table) for number, table in sorted(tables.items())]
     samples, empty = _to_samples(parts, season, settings)
-    return SampledSeries(samples, empty, tuple(without_data), tuple(sorted(items)))
+    return SampledSeries(samples, empty, tuple(without_data), Inputs.merged(inputs.values()))
+
+
+def _uses(inputs: Inputs, items: Collection[ItemKey]) -> bool:
+    return any((i.collection, i.id) in items for i in inputs.items_read)
 
 
 def sampling_graph(part: gpd.GeoDataFrame, season: Season, settings: CubeSettings) -> dict[str, Any]:
@@ -197,6 +208,7 @@ def _to_samples(
         dekads=tuple(dekads),
         values=series[seen],
         geometry=gpd.GeoSeries(kept["geometry"], crs=map_grid(settings).crs).reset_index(drop=True),
+        s1_unit=settings.s1_unit,
     )
     return samples, tuple(table["sample_id"][~seen])
 

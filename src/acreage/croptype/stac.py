@@ -28,6 +28,8 @@ EXTENSIONS = (
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 SHA256_MULTIHASH = "1220"  # multihash prefix: function 0x12 (SHA-256), length 0x20
 COLLECTION_ID = "crop-types"
+# What failed or is in quarantine is named in provenance.json; the item counts it.
+_INPUT_COUNTS = ("inspected", "tolerance", "collections")
 
 Counts = NDArray[np.int64]
 
@@ -79,6 +81,7 @@ def build_item(
         "acreage:season": str(provenance.season),
         "acreage:model": {"id": provenance.model_id, "sha256": provenance.model_sha256},
         "acreage:usage": dict(provenance.usage),
+        "acreage:inputs": {k: v for k, v in provenance.inputs.items() if k in _INPUT_COUNTS},
     }
     if properties["proj:code"] is None:
         properties["proj:wkt2"] = box.grid.crs
@@ -208,6 +211,12 @@ def _assets(facts: RasterFacts, legend: Legend, resolution: float) -> dict[str, 
     assets["provenance"] = pystac.Asset(
         "./provenance.json",
         "Process graph, model, input items",
+        media_type="application/json",
+        roles=["metadata"],
+    )
+    assets["inputs"] = pystac.Asset(
+        "./inputs.json",
+        "What became of every expected input",
         media_type="application/json",
         roles=["metadata"],
     )

@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from acreage.core.errors import InvalidInput, WriteFailed
+from acreage.core.faults import FaultKind
 from acreage.core.inputs import InputAsset
 
 JOURNAL, LOCK = "quarantine.jsonl", "quarantine.lock"
 # A network's bad day must not put products away: what could not be reached is put away by the third job only.
 JOBS_FOR_UNREADABLE = 3
+FILE_FAULTS = frozenset[FaultKind](
+    ("unreadable", "not-an-image", "truncated", "wrong-grid", "nodata", "empty", "implausible")
+)
 State = Literal["proposed", "quarantined"]
 EntryKey = tuple[str, str, str]
 
@@ -96,6 +100,16 @@ class QuarantineList:
 NOTHING = QuarantineList()
 
 
+def lost(failed: Sequence[InputAsset], job: str) -> dict[EntryKey, QuarantineEntry]:
+    """Products that failed, as entries that keep them out of what else is run now."""
+    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found: dict[EntryKey, QuarantineEntry] = {}
+    for a in sorted(failed):
+        key = (a.collection, a.item, a.item_href)
+        found.setdefault(key, QuarantineEntry(*key, "quarantined", a.kind, a.reason, when, job))
+    return found
+
+
 class Quarantine:
     """The journal in a folder; safe to use from many processes at once.
 
@@ -127,13 +141,14 @@ class Quarantine:
         """Write down what failed in a job: out for all where the job allowed it, else proposed.
 
         One entry an item, by the fault of its first band; what is `unreadable` is out only when
-        `JOBS_FOR_UNREADABLE` jobs have met it and the last of them allowed it.
+        `JOBS_FOR_UNREADABLE` jobs have met it and the last of them allowed it. What is wrong with metadata
+        is not written down: every search tells it anew, and other jobs may not need that band.
 
         Raises:
             WriteFailed: the journal cannot be written.
         """
         first: dict[EntryKey, InputAsset] = {}
-        for asset in sorted(failed):
+        for asset in sorted(a for a in failed if a.kind in FILE_FAULTS and a.item_href):
             first.setdefault((asset.collection, asset.item, asset.item_href), asset)
         self._append(
             _event("failed", key, kind=a.kind, reason=a.reason, job=job, tolerated=tolerated)

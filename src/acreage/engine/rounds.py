@@ -109,7 +109,6 @@ class Rounds:
             for e in plan.expected
             if e.state == "failed"
         }
-        self._planned = frozenset(self._failures)
         self._dropped = frozenset(e.key[:2] for e in plan.expected if e.kind == "quarantined")
         self._dropped |= {key[:2] for key in self._failures}
         counted = {e.key[:2] for e in plan.expected if e.state != "skipped"}
@@ -160,10 +159,6 @@ class Rounds:
             asked |= state.ledger.assets()
         read = {e.key for e, hit in zip(self.plan.expected, asked, strict=True) if hit}
         return account(self.plan.expected, read, self._failures, self._touched)
-
-    def failed_files(self, failed: Sequence[InputAsset]) -> tuple[InputAsset, ...]:
-        """Of these failures those that lie in files; what a search tells, every job is told anew."""
-        return tuple(a for a in failed if a.key not in self._planned)
 
     def udf_lines(self) -> tuple[str, ...]:
         """What user-defined functions printed, in the order of stages and windows."""

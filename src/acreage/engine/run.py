@@ -130,9 +130,9 @@ def run_plan(
                 [(account, document)],
             )
     except TooManyFailures as error:
-        _remember(quarantine, rounds.failed_files(error.failed), tolerated=False, job=job)
+        _remember(quarantine, error.failed, tolerated=False, job=job)
         raise
-    _remember(quarantine, rounds.failed_files(inputs.failed), tolerated=True, job=job)
+    _remember(quarantine, inputs.failed, tolerated=True, job=job)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     usage = Usage(time.monotonic() - started, _cpu_seconds() - cpu, peak, rounds.pixels)
     return RunResult(files, inputs, account, rounds.udf_lines(), usage)

@@ -141,6 +141,9 @@ class Tolerance:
             )
 
 
+NONE = Tolerance()
+
+
 def _limit(value: str, text: str) -> Limit:
     share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value)
     if share and float(share[1]) <= 100:
