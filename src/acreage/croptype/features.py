@@ -32,8 +32,12 @@ INDICES = (
 """Normalised differences: vegetation, moisture, red edge, yellowness (rapeseed in flower)."""
 
 
-def default_channels(bands: tuple[str, ...]) -> tuple[Channel, ...]:
+def default_channels(bands: tuple[str, ...], s1_unit: str = "linear") -> tuple[Channel, ...]:
     """Unscaled channels that can be made of these bands: S2 bands and indices, S1 in decibel, DEM.
+
+    Args:
+        bands: of the series.
+        s1_unit: `linear` where S1 comes in linear power, `db` where it comes in decibels.
 
     Raises:
         InvalidInput: a band of no known sensor.
@@ -46,7 +50,8 @@ def default_channels(bands: tuple[str, ...]) -> tuple[Channel, ...]:
     indices = [
         Channel(name, "normalized_difference", (a, b)) for name, a, b in INDICES if a in bands and b in bands
     ]
-    radar = [Channel(b, "decibel", (b,)) for b in bands if sensors[b] == "S1"]
+    kind = "linear" if s1_unit == "db" else "decibel"
+    radar = [Channel(b, kind, (b,)) for b in bands if sensors[b] == "S1"]
     terrain = [Channel(b, "linear", (b,)) for b in bands if sensors[b] == "DEM"]
     if not optical and not radar:
         raise InvalidInput("The series have neither Sentinel-2 nor Sentinel-1 bands.")
@@ -63,7 +68,7 @@ def fit_features(samples: Samples) -> FeatureSpec:
             f"The series reach over more than a year ({samples.dekads[0]} to {samples.dekads[-1]}).",
             hint="Choose a season within one year, with --season.",
         )
-    spec = FeatureSpec(samples.bands, dekads, default_channels(samples.bands))
+    spec = FeatureSpec(samples.bands, dekads, default_channels(samples.bands, samples.s1_unit))
     fitted = []
     for channel in spec.channels:
         values = raw_channel(samples.values, spec, channel)

@@ -15,6 +15,8 @@ from acreage.core.temporal import Season
 from acreage.croptype.series import Samples, season_dekads
 from acreage.croptype.udf_source.crop_type_udf import NETWORKS, Classifier, FeatureSpec, differences
 
+UNITS = {"linear": "linear power", "db": "decibels"}
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -72,6 +74,19 @@ class TrainedModel:
             raise ModelMismatch(
                 "The cube does not match the model: " + "; ".join(found) + ".",
                 hint="Use the model's bands and season, or train a model for these.",
+            )
+
+    def check_backscatter(self, unit: str) -> None:
+        """Refuse backscatter in another unit than the model was trained on: values alone do not tell.
+
+        Raises:
+            ModelMismatch: `unit` is not the model's.
+        """
+        if unit != self.spec.s1_unit:
+            raise ModelMismatch(
+                f"The cube's backscatter is in {UNITS[unit]}, but the model was trained on "
+                f"{UNITS[self.spec.s1_unit]}.",
+                hint=f"Set s1_unit to {self.spec.s1_unit!r}.",
             )
 
     def check_season(self, season: Season) -> None:

@@ -43,8 +43,9 @@ def model_card(model: TrainedModel, sha256: str) -> str:
         f"One crop class a pixel from dekad composites of the season {model.spec.dekads[0]} to "
         f"{model.spec.dekads[-1]} (first days of {len(model.spec.dekads)} dekads), under a cropland mask "
         f"that keeps WorldCover {', '.join(map(str, model.landcover))}.",
-        f"Bands: {', '.join(model.spec.bands)}. S2 bands are reflectance x 10000, VV and VH linear power, "
-        "DEM metres. Missing dekads are accepted.",
+        f"Bands: {', '.join(model.spec.bands)}. S2 bands are reflectance x 10000, VV and VH "
+        f"{'decibels' if model.spec.s1_unit == 'db' else 'linear power'}, DEM metres. Missing dekads are "
+        "accepted, and so is a missing elevation.",
         "## Classes",
         "\n".join(["| code | name | title | samples |", "|---:|---|---|---:|", *classes]),
         "## Data",

@@ -2,7 +2,8 @@
 
 File: GeoParquet, one row a sample. Columns `sample_id`, `label`, `group`, `region`, `geometry`, and one
 column a band with a list of float32, one value a dekad, NaN or null where nothing was observed. The schema
-metadata key `acreage:series` holds JSON: `version`, `bands` and `dekads` (ISO dates of their first days).
+metadata key `acreage:series` holds JSON: `version`, `bands`, `dekads` (ISO dates of their first days) and
+`s1_unit` (`linear`, where it is missing, or `db`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -46,9 +47,11 @@ class Samples:
     dekads: tuple[date, ...]
     """First days, rising."""
     values: NDArray[np.float32]
-    """(N, T, B): S2 reflectance x 10000, VV and VH linear power, DEM metres; NaN where missing."""
+    """(N, T, B): S2 reflectance x 10000, VV and VH as `s1_unit` says, DEM metres; NaN where missing."""
     geometry: gpd.GeoSeries
     """(N,) with a CRS."""
+    s1_unit: Literal["linear", "db"] = "linear"
+    """Backscatter in linear power or in decibels."""
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -144,7 +147,12 @@ def write_samples(samples: Samples, path: Path) -> None:
     for i, band in enumerate(samples.bands):
         column = pa.array(list(samples.values[:, :, i]), pa.list_(pa.float32()))
         table = table.append_column(band, column)
-    about = {"version": VERSION, "bands": samples.bands, "dekads": [d.isoformat() for d in samples.dekads]}
+    about = {
+        "version": VERSION,
+        "bands": samples.bands,
+        "dekads": [d.isoformat() for d in samples.dekads],
+        "s1_unit": samples.s1_unit,
+    }
     table = table.replace_schema_metadata({**table.schema.metadata, METADATA_KEY: json.dumps(about).encode()})
     with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
@@ -166,9 +174,9 @@ def read_samples(path: Path) -> Samples:
         values[:, :, i] = _band_column(table, band, len(dekads), path)
     text = {c: np.array(table[c].to_pylist(), dtype=str) for c in TEXT_COLUMNS}
     frame = gpd.read_parquet(path, columns=["geometry"])
-    return Samples(
-        text["sample_id"], text["label"], text["group"], text["region"], bands, dekads, values, frame.geometry
-    )
+    ids, labels, groups, regions = (text[c] for c in TEXT_COLUMNS)
+    unit = about.get("s1_unit", "linear")
+    return Samples(ids, labels, groups, regions, bands, dekads, values, frame.geometry, unit)
 
 
 def read_table(path: Path) -> pa.Table:

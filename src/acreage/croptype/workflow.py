@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from openeo.metadata import Band, BandDimension, CollectionMetadata, SpatialDimension, TemporalDimension
 from openeo.processes import ProcessBuilder, eq, neq
@@ -43,6 +43,9 @@ class CubeSettings:
         collections: ids of the S2, S1, elevation and land cover collections.
         scl_mask: parameters of `to_scl_dilation_mask`.
         s1_properties: property filters of the S1 load, as property to value, for example the orbit direction.
+        s1_coefficient: what the S1 collection must be calibrated to, as `sar_backscatter` names it.
+        s1_unit: `linear`: composites stay in linear power; `db`: they are turned into decibels. They are made
+            in linear power, whatever unit the archive has.
     """
 
     crs: int = 3035
@@ -63,6 +66,8 @@ class CubeSettings:
         ("erosion_kernel_size", 3),
     )
     s1_properties: tuple[tuple[str, str], ...] = ()
+    s1_coefficient: str = "sigma0-ellipsoid"
+    s1_unit: Literal["linear", "db"] = "linear"
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,15 @@ def preprocess(area: Box, season: Season, settings: CubeSettings) -> Preprocesse
         .mask(outside)
     )
     s1 = _load(s1_id, extent, days, settings.s1_bands, dict(settings.s1_properties))
-    s1 = _on_grid(_sigma0(s1), settings, "bilinear").mask(outside)
+    s1 = _on_grid(_backscatter(s1, settings.s1_coefficient), settings, "bilinear").mask(outside)
     dem = _static(dem_id, "DEM", extent, settings, "bilinear")
     cube = s2.aggregate_temporal_period("dekad", "median").apply_dimension(
         "array_interpolate_linear", dimension="t"
     )
-    cube = cube.merge_cubes(s1.aggregate_temporal_period("dekad", "median"))
+    backscatter = s1.aggregate_temporal_period("dekad", "median")
+    if settings.s1_unit == "db":
+        backscatter = backscatter.apply(_decibels)
+    cube = cube.merge_cubes(backscatter)
     counts = _count(s2, settings.s2_bands[0], COUNT_BANDS[0])
     return Preprocessed(
         cube.merge_cubes(dem).merge_cubes(cropland),
@@ -176,9 +184,13 @@ def _load(
     )
 
 
-def _sigma0(cube: DataCube) -> DataCube:
+def _backscatter(cube: DataCube, coefficient: str) -> DataCube:
     # As a plain process call: the client's own method asks a connected back end for the allowed coefficients.
-    return cube.process("sar_backscatter", data=cube, coefficient="sigma0-ellipsoid")
+    return cube.process("sar_backscatter", data=cube, coefficient=coefficient)
+
+
+def _decibels(power: ProcessBuilder) -> ProcessBuilder:
+    return power.log(base=10).multiply(10)
 
 
 def _on_grid(cube: DataCube, settings: CubeSettings, method: str) -> DataCube:

@@ -11,8 +11,9 @@ Context of the UDF (all of it is data, no code):
 - ``batch_pixels`` (optional, 2048): pixels of one batch; every batch has this shape, the last one is padded;
 - ``threads`` (optional, 1): threads that PyTorch may use in this process.
 
-Input: dimensions t, bands, y, x (any order). S2 bands are reflectance x 10000, VV and VH linear power, DEM
-metres, CROPLAND 1 = cropland, 0 = not, NaN = outside. Missing observations are NaN.
+Input: dimensions t, bands, y, x (any order). S2 bands are reflectance x 10000, VV and VH linear power (or
+decibels, where the model was trained on decibels), DEM metres, CROPLAND 1 = cropland, 0 = not, NaN = outside.
+Missing observations are NaN, and so is the elevation of a pixel that no elevation tile covers.
 Output: dimensions bands, y, x, uint8, bands ``class`` and ``confidence``. Confidence is 100 times the
 probability of the class, rounded; 255 where there is no class.
 """
@@ -91,6 +92,12 @@ class FeatureSpec:
     channels: tuple[Channel, ...]
 
     @property
+    def s1_unit(self) -> str:
+        """Unit of the backscatter that is read: ``linear`` power, or ``db`` where it comes in decibels."""
+        kinds = {c.kind for c in self.channels if c.sensor == "S1"}
+        return "db" if kinds == {"linear"} else "linear"
+
+    @property
     def temporal(self) -> tuple[Channel, ...]:
         """Channels with a time series."""
         return tuple(c for c in self.channels if c.sensor not in STATIC_SENSORS)
@@ -129,13 +136,15 @@ class Features:
 
 
 def _usable(values: Float, spec: FeatureSpec, sensor: str) -> NDArray[np.bool_]:
-    """(N, T): every band of the sensor is finite, and positive where it is backscatter (its log is taken)."""
+    """(N, T): every band of the sensor is finite, and positive where its logarithm is taken."""
     index = [i for i, band in enumerate(spec.bands) if sensor_of(band) == sensor]
     part = values[:, :, index]
     usable = np.isfinite(part)
-    if sensor == "S1":
-        with np.errstate(invalid="ignore"):
-            usable &= part > 0
+    powers = {band for c in spec.channels if c.kind == "decibel" for band in c.sources}
+    with np.errstate(invalid="ignore"):
+        for place, i in enumerate(index):
+            if spec.bands[i] in powers:
+                usable[:, :, place] &= part[:, :, place] > 0
     return np.asarray(usable.all(axis=2))
 
 
