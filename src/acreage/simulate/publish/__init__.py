@@ -1,0 +1,14 @@
+"""Publishing: products in the form of each catalog, with its names, its layout and its contradictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from acreage.simulate.publish import earth_search
+from acreage.simulate.publish.products import OpticalPixels, OpticalProduct, Published
+from acreage.simulate.settings import Form
+
+FORMS: Mapping[Form, Callable[[Path, OpticalProduct, OpticalPixels], Published]] = {
+    "earth-search": earth_search.publish_optical,
+}
