@@ -58,13 +58,21 @@ def plain_mask(cube: Cube, erosion: int, first: int, second: int) -> np.ndarray:
     flat = cube.values.reshape(-1, *cube.values.shape[-2:])
     known = cube.validity().reshape(flat.shape)
     for layer, valid, out in zip(flat, known, found.reshape(flat.shape), strict=True):
-        one = ~np.isin(layer, CLEAR) & valid
+        one, two = ~(np.isin(layer, CLEAR) & valid), np.isin(layer, CLOUD) & valid
+        plain = one
         if erosion:
-            one = ndimage.binary_erosion(one, np.ones((erosion, erosion)), border_value=1)
-        two = np.isin(layer, CLOUD) & valid
-        one = signal.convolve2d(one.astype(float), plain_gaussian(first), mode="same") > 0.057
-        out[...] = one | (signal.convolve2d(two.astype(float), plain_gaussian(second), mode="same") > 0.025)
+            one, two = (ndimage.binary_erosion(m, plain_disc(erosion), border_value=1) for m in (one, two))
+        wide = signal.convolve2d(two.astype(float), plain_gaussian(second), mode="same") > 0.025
+        if first:
+            plain = signal.convolve2d(one.astype(float), plain_gaussian(first), mode="same") > 0.057
+        out[...] = plain | wide
     return found
+
+
+def plain_disc(size: int) -> np.ndarray:
+    """The back end's structuring element: pixels at most `size // 2` away from the middle."""
+    y, x = np.indices((size, size)) - size // 2
+    return x**2 + y**2 <= (size // 2) ** 2
 
 
 def test_the_kernels_are_those_of_the_federations_process_graph() -> None:
@@ -80,7 +88,7 @@ def test_the_kernels_are_those_of_the_federations_process_graph() -> None:
 @given(
     st.integers(0, 999),
     st.sampled_from([0, 1, 3, 5]),
-    st.sampled_from([1, 3, 7]),
+    st.sampled_from([0, 1, 3, 7]),
     st.sampled_from([1, 5, 9]),
     window_sizes,
 )
@@ -99,6 +107,33 @@ def test_the_mask_by_windows_is_the_process_graphs(
     assert made.meta.dims == cube.meta.dims
     np.testing.assert_array_equal(made.values, plain_mask(cube, erosion, first, second))
     assert_same(run_windowed("to_scl_dilation_mask", *size, **arguments), made)
+
+
+def test_erosion_takes_single_pixels_out_of_both_masks_and_a_disc_leaves_a_cross() -> None:
+    meta = raster_meta(bands=("SCL",), width=9, height=9, dtype=np.uint8)
+    values = np.full(meta.shape, 4, np.uint8)
+    values[..., 1, 1] = 9
+    arguments = {"kernel1_size": 1, "kernel2_size": 1}
+    lonely = Cube.of(values.copy(), None, meta)
+    assert run_eager("to_scl_dilation_mask", data=lonely, **arguments).values.sum() == 1
+    assert not run_eager("to_scl_dilation_mask", data=lonely, erosion_kernel_size=3, **arguments).values.any()
+    for y, x in ((5, 5), (4, 5), (6, 5), (5, 4), (5, 6)):
+        values[..., y, x] = 9
+    cross = run_eager(
+        "to_scl_dilation_mask", data=Cube.of(values, None, meta), erosion_kernel_size=3, **arguments
+    )
+    assert np.argwhere(cross.values.reshape(9, 9)).tolist() == [[5, 5]]
+
+
+def test_nulls_are_masked_and_their_neighbours_with_them() -> None:
+    meta = raster_meta(bands=("SCL",), width=40, height=40, dtype=np.uint8)
+    values = np.full(meta.shape, 4, np.uint8)
+    valid = np.ones(meta.shape, bool)
+    valid[..., :20] = False  # the edge of a swath
+    made = run_eager("to_scl_dilation_mask", data=Cube.of(values, valid, meta)).values.reshape(40, 40)
+    assert made[20, :20].all()
+    assert made[20, 20:24].all()
+    assert not made[20, 28:].any()
 
 
 def test_default_kernels_by_windows() -> None:

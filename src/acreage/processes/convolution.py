@@ -97,18 +97,21 @@ def exceeds_after_columns(
 
 @njit(nogil=True, cache=True)
 def erode(marked: NDArray[np.bool_], half: int, out: NDArray[np.bool_]) -> None:
-    """Keeps a mark where all pixels of the square of side 2 half + 1 are marked; outside counts as marked."""
+    """Keeps a mark where all pixels of the disc around it are marked; outside counts as marked.
+
+    The disc holds the pixels at most `half` pixels away, middle to middle.
+    """
     height, width = marked.shape
-    line = np.empty((height, width), np.bool_)
     for r in range(height):
         for c in range(width):
-            keep = True
-            for k in range(max(c - half, 0), min(c + half + 1, width)):
-                keep = keep and marked[r, k]
-            line[r, c] = keep
-    for r in range(height):
-        for c in range(width):
-            keep = True
-            for k in range(max(r - half, 0), min(r + half + 1, height)):
-                keep = keep and line[k, c]
+            keep = marked[r, c]
+            for j in range(-half, half + 1):
+                if not keep:
+                    break
+                if not 0 <= r + j < height:
+                    continue
+                for i in range(max(-half, -c), min(half, width - 1 - c) + 1):
+                    if j * j + i * i <= half * half and not marked[r + j, c + i]:
+                        keep = False
+                        break
             out[r, c] = keep

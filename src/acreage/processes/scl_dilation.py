@@ -19,7 +19,7 @@ from acreage.processes.masking import replaced
 from acreage.processes.registry import Footprint, Halo, cube_process
 from acreage.processes.resampling import spatial_box
 
-THRESHOLD_1, THRESHOLD_2 = 0.057, 0.025  # of the convolved masks, from the federation's process graph
+THRESHOLD_1, THRESHOLD_2 = 0.057, 0.025  # of the convolved masks, as the federation's back end has them
 CLEAR_VALUES, CLOUD_VALUES = (2, 4, 5, 6, 7), (3, 8, 9, 10, 11)
 KERNEL_1, KERNEL_2 = 17, 201
 
@@ -75,7 +75,7 @@ def _describe(
     if data.dtype.kind not in "iuf":
         raise ProcessParameterInvalid(f"A scene classification holds numbers, not {data.dtype}.")
     _odd(erosion_kernel_size, "erosion_kernel_size", least=0)
-    _odd(kernel1_size, "kernel1_size")
+    _odd(kernel1_size, "kernel1_size", least=0)
     _odd(kernel2_size, "kernel2_size")
     _values(mask1_values, "mask1_values")
     _values(mask2_values, "mask2_values")
@@ -84,7 +84,7 @@ def _describe(
 
 def reach(erosion_kernel_size: int, kernel1_size: int, kernel2_size: int) -> int:
     """How many pixels around a pixel its mask depends on."""
-    return max(kernel1_size // 2 + erosion_kernel_size // 2, kernel2_size // 2)
+    return max(kernel1_size, kernel2_size) // 2 + erosion_kernel_size // 2
 
 
 def _footprints(
@@ -107,27 +107,37 @@ def to_scl_dilation_mask(
 ) -> Cube:
     """True near clouds: a boolean cube of the same dimensions, never null.
 
-    Two masks, either of which masks a pixel: what is not in `mask1_values`, eroded by a square and convolved
-        with a Gaussian of `kernel1_size`, above 0.057; and what is in `mask2_values`, convolved with a
-        Gaussian of `kernel2_size`, above 0.025. A null counts as in neither, and so does everything outside
-        of the cube.
+    Two masks, either of which masks a pixel: what is not in `mask1_values` (nulls are not), eroded by a disc
+    and convolved with a Gaussian of `kernel1_size`, above 0.057; and what is in `mask2_values`, eroded and
+    convolved with a Gaussian of `kernel2_size`, above 0.025. Outside of the cube nothing is marked. As the
+    federation's back end computes it (openeo-geotrellis-extensions, SCLConvolutionFilter; docs/decisions).
     """
     assert out.box is not None
     assert data.meta.box is not None
-    first = ~np.isin(data.values, _values(mask1_values, "mask1_values"))
+    clear = np.isin(data.values, _values(mask1_values, "mask1_values"))
     second = np.isin(data.values, _values(mask2_values, "mask2_values"))
     if data.valid is not None:
-        first &= data.valid
+        clear &= data.valid
         second &= data.valid
+    first = ~clear
     found = np.zeros((int(np.prod(out.shape[:-2], dtype=np.int64)), *out.box.shape), bool)
     for layer, one, two in zip(found, _layers(first), _layers(second), strict=True):
-        if erosion_kernel_size:
-            eroded = np.empty_like(one)
-            loops.erode(one, int(erosion_kernel_size) // 2, eroded)
-            one = eroded
-        _dilate(one, gaussian(int(kernel1_size)), THRESHOLD_1, data.meta.box, out.box, layer)
-        _dilate(two, gaussian(int(kernel2_size)), THRESHOLD_2, data.meta.box, out.box, layer)
+        if kernel1_size:
+            marks = _eroded(one, int(erosion_kernel_size))
+            _dilate(marks, gaussian(int(kernel1_size)), THRESHOLD_1, data.meta.box, out.box, layer)
+        else:
+            layer |= one[out.box.slices_in(data.meta.box)]
+        marks = _eroded(two, int(erosion_kernel_size))
+        _dilate(marks, gaussian(int(kernel2_size)), THRESHOLD_2, data.meta.box, out.box, layer)
     return Cube(found.reshape(out.shape), None, out)
+
+
+def _eroded(marked: BoolArray, size: int) -> BoolArray:
+    if size < 2 or not marked.any():
+        return marked
+    eroded = np.empty_like(marked)
+    loops.erode(marked, size // 2, eroded)
+    return eroded
 
 
 def _layers(marked: BoolArray) -> BoolArray:
