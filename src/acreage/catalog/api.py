@@ -44,7 +44,9 @@ class ApiSource:
         self._address = address
         self._lock = threading.Lock()
         self._collections: dict[str, Json] | None = None
-        io = StacApiIO(headers=fetcher.headers, max_retries=fetcher.retry, timeout=TIMEOUT_S)
+        io = StacApiIO(headers=fetcher.headers, timeout=TIMEOUT_S)
+        for scheme in ("http://", "https://"):
+            io.session.mount(scheme, fetcher.adapter())
         with self._errors():
             self._client = Client.open(address, stac_io=io)
             self._can_query = self._client.conforms_to("QUERY")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from acreage.catalog.access import EVERYWHERE, Reach
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.derive import derive_definition
 from acreage.catalog.grouping import drop_superseded
@@ -49,10 +50,12 @@ class Entry:
     Attributes:
         source_id: id in the published catalog.
         definition: names and rules; None where it is to be derived from the STAC metadata.
+        reach: how its files are reached.
     """
 
     source_id: str
     definition: CollectionDefinition | None
+    reach: Reach = EVERYWHERE
 
 
 class SourceCatalog:
@@ -128,7 +131,7 @@ class SourceCatalog:
         kept, superseded = drop_superseded(found, definition.mosaic)
         check_known(query or {}, [item.properties for item in kept], collection_id)
         passing = [item for item in kept if matches(item.properties, query or {})]
-        items, faults = resolve_items(passing, definition, wanted, self._headers)
+        items, faults = resolve_items(passing, definition, wanted, self._headers, reach=entry.reach)
         return Search(
             items=tuple(sorted(items, key=lambda i: (i.datetime, i.group, i.rank, i.id))),
             problems=tuple(sorted([*problems, *undated, *faults], key=lambda p: (p.item, p.asset, p.reason))),

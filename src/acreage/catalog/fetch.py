@@ -1,4 +1,4 @@
-"""JSON documents from files and over HTTP(S), with retries, timeouts and errors that name the address."""
+"""JSON documents from files and from remote stores, with errors that name the address."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
-import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
+from acreage.catalog.access import Access, PoliteAdapter, access_for, is_remote, shared, shown
+from acreage.catalog.access.address import join
 from acreage.core.errors import CatalogError
 
 PARALLEL_REQUESTS = 16
 TIMEOUT_S = (10.0, 60.0)  # connect, read
 _SHOWN = 80  # characters of an unexpected answer that an error quotes
-
-
-def is_remote(address: str) -> bool:
-    """True for http and https addresses."""
-    return urlsplit(address).scheme in ("http", "https")
 
 
 def resolve(href: str, base: str) -> str:
@@ -32,39 +27,25 @@ def resolve(href: str, base: str) -> str:
     if (urlsplit(href).scheme and "://" in href) or href.startswith("/vsi"):
         return href
     if is_remote(base):
-        return urljoin(base, href)
+        return join(base, href)
     return str((Path(base).parent / href).resolve())
-
-
-def retry_policy() -> Retry:
-    """Five more tries with growing pauses, two where nobody listens; a server's Retry-After is honoured."""
-    return Retry(
-        total=5,
-        connect=2,
-        backoff_factor=0.5,
-        status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=("GET", "POST"),
-        respect_retry_after_header=True,
-        raise_on_status=False,
-    )
 
 
 class Fetcher:
     """Reads JSON documents; safe to use from several threads.
 
     Args:
-        headers: sent with every request.
-        retry: policy for failed requests.
+        headers: sent with every request over HTTP(S).
+        access: how addresses are reached, None for what each alone tells.
     """
 
-    def __init__(self, headers: Mapping[str, str] | None = None, retry: Retry | None = None) -> None:
+    def __init__(self, headers: Mapping[str, str] | None = None, access: Access | None = None) -> None:
         self.headers = dict(headers or {})
-        self.retry = retry or retry_policy()
-        self._session = requests.Session()
-        self._session.headers.update(self.headers)
-        adapter = HTTPAdapter(max_retries=self.retry, pool_maxsize=PARALLEL_REQUESTS)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self.access = access
+
+    def adapter(self) -> HTTPAdapter:
+        """For other clients of HTTP: the same limits, retries and patience."""
+        return PoliteAdapter(shared())
 
     def read_json(self, address: str) -> dict[str, Any]:
         """The JSON object at a path or address.
@@ -97,18 +78,16 @@ class Fetcher:
             return error
 
     def _get(self, address: str) -> str:
-        try:
-            response = self._session.get(address, timeout=TIMEOUT_S)
-        except requests.RequestException as error:
-            raise CatalogError(
-                f"{address} cannot be reached: {error}.", hint="Check the address and the network."
-            ) from error
-        if not response.ok:
-            raise CatalogError(
-                f"{address} answers HTTP {response.status_code} {response.reason}: {_excerpt(response.text)}",
-                hint="Check the address and the credentials.",
-            )
-        return response.content.decode("utf-8", errors="replace")
+        return shared().document(address, self.headers, self._access(address)).decode("utf-8", "replace")
+
+    def _access(self, address: str) -> Access:
+        """As for the collection's files, but what signs these does not sign the catalog itself."""
+        by_address = access_for(address)
+        if self.access is None or self.access.signing == "item":
+            return by_address
+        if self.access.signing == "planetary-computer" != by_address.signing:
+            return by_address
+        return self.access
 
 
 def _read_file(path: str) -> str:
@@ -129,11 +108,11 @@ def parse_object(text: str, address: str) -> dict[str, Any]:
         data = json.loads(text)
     except ValueError as error:
         raise CatalogError(
-            f"{address} is not JSON; it begins with {_excerpt(text)}.",
+            f"{shown(address)} is not JSON; it begins with {_excerpt(text)}.",
             hint="Give the address of a STAC document, not of a web page.",
         ) from error
     if not isinstance(data, dict):
-        raise CatalogError(f"{address} holds a JSON {type(data).__name__}, not a STAC object.")
+        raise CatalogError(f"{shown(address)} holds a JSON {type(data).__name__}, not a STAC object.")
     return data
 
 

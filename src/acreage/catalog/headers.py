@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
+from acreage.catalog.access import Access, AccessFailed, is_remote, remote_rasters, shown
 from acreage.catalog.definition import NAN
 from acreage.catalog.fetch import PARALLEL_REQUESTS
+from acreage.core.faults import FaultKind
 
 _LOCAL_THREADS = 2  # opening a local file is CPU work under a lock; more threads make it slower
 
@@ -39,9 +42,15 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file that cannot be opened, and why."""
+    """A file that cannot be opened, and why.
+
+    Attributes:
+        reason: for a person, without a full stop.
+        kind: which fault it is.
+    """
 
     reason: str
+    kind: FaultKind = "unreadable"
 
 
 def is_local(href: str) -> bool:
@@ -49,38 +58,57 @@ def is_local(href: str) -> bool:
     return "://" not in href and not href.startswith("/vsi")
 
 
-def read_header(href: str) -> Header | Unreadable:
-    """Open a file and read its header."""
-    # A local file may have its georeference in a sidecar; looking for one costs a remote file many requests.
-    options = {} if is_local(href) else {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+def read_header(href: str, access: Access | None = None) -> Header | Unreadable:
+    """Open a file and read its header.
+
+    Args:
+        href: path or address.
+        access: how an address is reached, None for what the address alone tells.
+    """
     try:
-        with rasterio.Env(**options), rasterio.open(href) as file:
-            nodata = tuple(NAN if n is not None and math.isnan(n) else n for n in file.nodatavals)
-            crs = None if file.crs is None else (file.crs.to_string() or None)
-            return Header(crs, file.transform, file.shape, tuple(file.dtypes), nodata)
+        if is_remote(href):
+            with remote_rasters().dataset(href, access) as file:
+                return _header(file)
+        with rasterio.open(href) as file:
+            return _header(file)
+    except AccessFailed as error:
+        reason = str(error).removeprefix(shown(href)).removeprefix(":").strip()
+        return Unreadable(reason.rstrip("."), error.kind)
     except (RasterioError, NotGeoreferencedWarning) as error:
         return Unreadable(str(error))
+
+
+def _header(file: DatasetReader) -> Header:
+    nodata = tuple(NAN if n is not None and math.isnan(n) else n for n in file.nodatavals)
+    crs = None if file.crs is None else (file.crs.to_string() or None)
+    return Header(crs, file.transform, file.shape, tuple(file.dtypes), nodata)
 
 
 class HeaderCache:
     """Reads headers in parallel and keeps them as long as it lives; failures are tried again."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Header] = {}
+        self._known: dict[tuple[str, Access | None], Header] = {}
         self._lock = threading.Lock()
 
-    def read(self, hrefs: Iterable[str]) -> dict[str, Header | Unreadable]:
-        """Headers by href."""
-        wanted = list(dict.fromkeys(hrefs))
+    def read(self, hrefs: Iterable[str] | Mapping[str, Access | None]) -> dict[str, Header | Unreadable]:
+        """Headers by href; addresses are given with how they are reached."""
+        wanted = dict(hrefs) if isinstance(hrefs, Mapping) else dict.fromkeys(hrefs)
         with self._lock:
-            found: dict[str, Header | Unreadable] = {h: self._known[h] for h in wanted if h in self._known}
+            found: dict[str, Header | Unreadable] = {
+                h: self._known[h, a] for h, a in wanted.items() if (h, a) in self._known
+            }
         missing = [h for h in wanted if h not in found]
         local = [h for h in missing if is_local(h)]
         remote = [h for h in missing if not is_local(h)]
+
+        def read(href: str) -> Header | Unreadable:
+            return read_header(href, wanted[href])
+
         for group, threads in ((local, _LOCAL_THREADS), (remote, PARALLEL_REQUESTS)):
             if group:
                 with ThreadPoolExecutor(threads) as pool:
-                    found.update(zip(group, pool.map(read_header, group), strict=True))
+                    found.update(zip(group, pool.map(read, group), strict=True))
         with self._lock:
-            self._known.update((href, h) for href, h in found.items() if isinstance(h, Header))
+            self._known.update(((h, wanted[h]), x) for h, x in found.items() if isinstance(x, Header))
         return found

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from acreage.core.faults import FaultKind
 from acreage.core.grid import Box
+
+if TYPE_CHECKING:
+    from acreage.catalog.access.model import Access
 
 Bounds = tuple[float, float, float, float]
 Interval = tuple[np.datetime64 | None, np.datetime64 | None]
@@ -37,7 +40,7 @@ class Raster:
     """One band of one item, readable.
 
     Attributes:
-        href: absolute path or address as `rasterio.open` takes it.
+        href: absolute path, or address without what signs it.
         band_index: 1-based band in the file.
         box: its pixels on its own grid.
         dtype: numpy dtype name of the file.
@@ -47,6 +50,7 @@ class Raster:
         offset: see `scale`.
         db: True where the physical value is in decibels; such pixels are read as linear power, float32.
         border: noise along the swath's edge that is to be masked, None where there is none.
+        access: how a remote address is reached, without secrets; None where the address alone tells.
     """
 
     href: str
@@ -59,6 +63,7 @@ class Raster:
     offset: float = 0.0
     db: bool = False
     border: BorderNoise | None = None
+    access: Access | None = None
 
 
 @dataclass(frozen=True)
@@ -116,12 +121,14 @@ class Search:
         problems: what could not be used, sorted by item and asset.
         superseded: ids of items that a newer processing of the same acquisition replaces, sorted.
         filtered: ids of items that a property filter leaves out, as far as the source lists them; sorted.
+        notes: for people: how old the answer is.
     """
 
     items: tuple[SourceItem, ...]
     problems: tuple[ItemProblem, ...] = ()
     superseded: tuple[str, ...] = ()
     filtered: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from acreage.catalog.access import Access, AccessConfig, EnvReference, Reach, is_remote
 from acreage.catalog.api import ApiSource, is_api
 from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found, stated_interval
 from acreage.catalog.definition import (
@@ -19,7 +21,7 @@ from acreage.catalog.definition import (
     read_yaml,
     shipped_definitions,
 )
-from acreage.catalog.fetch import Fetcher, is_remote
+from acreage.catalog.fetch import Fetcher
 from acreage.catalog.folder import open_folder
 from acreage.catalog.items import Catalog, Interval
 from acreage.catalog.sources import ItemSource
@@ -28,12 +30,6 @@ from acreage.catalog.static import open_static
 from acreage.core.errors import CatalogError
 
 _STAC_TYPES = ("Catalog", "Collection", "Feature", "FeatureCollection")
-
-
-class EnvReference(Strict):
-    """A secret's place: the name of the environment variable that holds it."""
-
-    env: str = Field(min_length=1)
 
 
 class CollectionEntry(Strict):
@@ -45,7 +41,15 @@ class CollectionEntry(Strict):
     assets: dict[str, str | tuple[str, ...]] = Field(default_factory=dict, description="band -> asset key(s)")
     attributes: dict[str, Any] = Field(default_factory=dict, description="facts set over the definition's")
     properties: dict[str, Any] = Field(default_factory=dict, description="for items that lack these")
-    headers: dict[str, EnvReference] = Field(default_factory=dict, description="HTTP headers")
+    headers: dict[str, EnvReference] = Field(
+        default_factory=dict, description="HTTP headers for the catalog itself"
+    )
+    access: AccessConfig | None = Field(default=None, description="how its files are reached")
+
+    @property
+    def reach(self) -> Reach:
+        """How its files are reached."""
+        return Reach(self.access, tuple((name, r.env) for name, r in self.headers.items()))
 
 
 class CatalogConfig(Strict):
@@ -155,7 +159,7 @@ def _configuration(path: Path) -> CatalogConfig | None:
 
 
 def _open_config(path: Path, config: CatalogConfig, known: Sequence[CollectionDefinition]) -> Catalog:
-    sources: dict[tuple[str, tuple[tuple[str, str], ...]], ItemSource] = {}
+    sources: dict[tuple[str, tuple[tuple[str, str], ...], Access | None], ItemSource] = {}
     parts: dict[str, Catalog] = {}
     for collection_id, entry in config.collections.items():
         where = f"{path}, collections.{collection_id}"
@@ -165,11 +169,17 @@ def _open_config(path: Path, config: CatalogConfig, known: Sequence[CollectionDe
         address = entry.catalog
         if not is_remote(address):
             address = str((path.parent / Path(address).expanduser()).resolve())
-        key = (address, tuple(sorted(headers.items())))
+        access = entry.reach.for_documents(address) if is_remote(address) else None
+        key = (address, tuple(sorted(headers.items())), access)
         if key not in sources:
-            sources[key] = open_source(address, Fetcher(headers))
+            sources[key] = open_source(address, Fetcher(headers, access))
         parts[collection_id] = SourceCatalog(
-            sources[key], {collection_id: _entry(collection_id, entry, sources[key], known, path, where)}
+            sources[key],
+            {
+                collection_id: replace(
+                    _entry(collection_id, entry, sources[key], known, path, where), reach=entry.reach
+                )
+            },
         )
     return CompositeCatalog(str(path), parts)
 

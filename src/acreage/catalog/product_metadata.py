@@ -16,7 +16,8 @@ from typing import Any
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from acreage.catalog.fetch import Fetcher, is_remote, resolve
+from acreage.catalog.access import is_remote
+from acreage.catalog.fetch import Fetcher, resolve
 from acreage.catalog.stac import StacItem
 from acreage.core.errors import CatalogError
 

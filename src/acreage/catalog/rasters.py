@@ -9,6 +9,7 @@ from typing import Any
 
 from shapely import to_wkb
 
+from acreage.catalog.access import EVERYWHERE, Access, Reach
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
@@ -45,6 +46,7 @@ class _Wanted:
     item: StacItem
     band: BandDefinition
     href: str
+    access: Access | None
     facts: AssetFacts
 
     @property
@@ -60,6 +62,7 @@ def resolve_items(
     bands: Sequence[BandDefinition],
     headers: HeaderCache,
     read: ReadDocument = read_document,
+    reach: Reach = EVERYWHERE,
 ) -> tuple[list[SourceItem], list[ItemProblem]]:
     """Rasters of the requested bands of all items; an item without a single one is left out.
 
@@ -73,6 +76,7 @@ def resolve_items(
         bands: the requested ones.
         headers: reads the headers of files.
         read: gives the bytes of a metadata document at an address; raises CatalogError.
+        reach: how remote files are reached.
     """
     problems: list[ItemProblem] = []
     wanted: list[_Wanted] = []
@@ -82,12 +86,12 @@ def resolve_items(
             problems.append(ItemProblem(item.id, "", other, "wrong-product"))
             continue
         for band in bands:
-            found = _find_asset(item, band)
+            found = _find_asset(item, band, reach)
             if isinstance(found, _Wanted):
                 wanted.append(found)
             else:
                 problems.append(ItemProblem(item.id, band.name, found.reason, found.kind))
-    known = headers.read(w.href for w in wanted if w.needs_header)
+    known = headers.read({w.href: w.access for w in wanted if w.needs_header})
     rasters: dict[str, dict[str, Raster]] = {item.id: {} for item in items}
     products = {item.id: _Product(item, read) for item in items}
     for each in wanted:
@@ -144,14 +148,15 @@ def _source_item(
     )
 
 
-def _find_asset(item: StacItem, band: BandDefinition) -> _Wanted | _Refused:
+def _find_asset(item: StacItem, band: BandDefinition, reach: Reach) -> _Wanted | _Refused:
     for key in band.assets:
         asset: Mapping[str, Any] | None = item.assets.get(key)
         if asset is not None:
             href = asset.get("href")
             if not isinstance(href, str) or not href:
                 return _Refused(f"its asset {key!r} has no href.", "missing-band")
-            return _Wanted(item, band, resolve(href, item.address), asset_facts(item, asset, band.band_index))
+            place, access = reach.place(resolve(href, item.address), item.href)
+            return _Wanted(item, band, place, access, asset_facts(item, asset, band.band_index))
     return _Refused(f"it has no asset {' or '.join(map(repr, band.assets))}.", "missing-band")
 
 
@@ -184,6 +189,7 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Produ
     dtype = header.dtypes[band.band_index - 1] if header is not None else facts.dtype or band.dtype
     return Raster(
         href=wanted.href,
+        access=wanted.access,
         band_index=band.band_index,
         box=box,
         dtype=dtype,
@@ -198,7 +204,7 @@ def _unreadable(href: str, header: Unreadable) -> _Refused:
     """A file that cannot be opened, with what the file itself shows where it lies on this machine."""
     reason = f"{href} cannot be opened: {header.reason}."
     if not is_local(href):
-        return _Refused(reason, "unreadable")
+        return _Refused(reason, header.kind)
     kind, told = broken_file(href)
     return _Refused(f"{reason} {told[:1].upper()}{told[1:]}." if told else reason, kind)
 

@@ -11,12 +11,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from acreage.catalog.access import AccessFailed, is_remote, remote_rasters
 from acreage.catalog.headers import is_local
 from acreage.catalog.intact import broken_file
 from acreage.catalog.items import Raster
@@ -29,22 +31,18 @@ from acreage.engine.decode import border_halo, decode, mask_border_noise
 _OPEN_FILES = 64
 # Datasets must not be shared between threads, so every thread has its own cache.
 _local = threading.local()
+# Of remote files: which rasters they were found to agree with.
+_checked: WeakKeyDictionary[DatasetReader, set[tuple[Box, int]]] = WeakKeyDictionary()
 
 GDAL_OPTIONS: dict[str, Any] = {
     # Windows are read once; GDAL's own default of a share of the machine's memory would not be in any plan.
     "GDAL_CACHEMAX": 64_000_000,
-    "GDAL_HTTP_MAX_RETRY": "4",
-    "GDAL_HTTP_RETRY_DELAY": "0.5",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2,.TIF,.vrt",
-    "VSI_CACHE": "TRUE",
 }
 
 
 def _options(href: str) -> dict[str, Any]:
-    # The sidecar of a local file may hold the georeference; remote folders must not be listed each time.
-    remote = href.startswith(("/vsi", "http:", "https:", "s3:"))
-    return {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if remote else GDAL_OPTIONS
+    # The sidecar of a local file may hold the georeference; a folder inside of an archive need not be listed.
+    return GDAL_OPTIONS if is_local(href) else {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 
 
 def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, BoolArray | None]:
@@ -63,14 +61,10 @@ def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, 
         ItemUnreadable: the file is missing, truncated, or is not on the grid that the item states.
     """
     read = reading_box(raster, box)
-    try:
-        with rasterio.Env(**_options(raster.href)):
-            dataset = _dataset(raster, item, band)
-            rows, columns = read.slices_in(raster.box)
-            window = Window(columns.start, rows.start, read.width, read.height)
-            values = dataset.read(raster.band_index, window=window)
-    except (RasterioError, OSError) as error:
-        raise _unreadable(raster, item, band, error) from error
+    rows, columns = read.slices_in(raster.box)
+    window = Window(columns.start, rows.start, read.width, read.height)
+    with opened(raster, item, band) as dataset:
+        values = dataset.read(raster.band_index, window=window)
     values, valid = decode(values, raster)
     if raster.border is not None:
         valid = mask_border_noise(values, valid, raster.border)
@@ -88,12 +82,32 @@ def reading_box(raster: Raster, box: Box) -> Box:
 
 @contextmanager
 def opened(raster: Raster, item: str, band: str) -> Iterator[DatasetReader]:
-    """The raster's file as this thread has it open for reading, its grid checked; errors as `read_raster`."""
+    """The raster's file open for reading by this thread alone, its grid checked; errors as `read_raster`."""
     try:
         with rasterio.Env(**_options(raster.href)):
-            yield _dataset(raster, item, band)
+            if is_remote(raster.href):
+                with remote_rasters().dataset(raster.href, raster.access) as dataset:
+                    _check_once(dataset, raster, item, band)
+                    yield dataset
+            else:
+                yield _dataset(raster, item, band)
+    except AccessFailed as error:
+        raise ItemUnreadable(
+            f"Item {item}, band {band}: {error.message}",
+            item=item,
+            asset=band,
+            hint=error.hint,
+            kind=error.kind,
+        ) from error
     except (RasterioError, OSError) as error:
         raise _unreadable(raster, item, band, error) from error
+
+
+def _check_once(dataset: DatasetReader, raster: Raster, item: str, band: str) -> None:
+    checked = _checked.setdefault(dataset, set())
+    if (raster.box, raster.band_index) not in checked:
+        _check_grid(dataset, raster, item, band)
+        checked.add((raster.box, raster.band_index))
 
 
 def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
@@ -149,16 +163,13 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
 
 def block_shape(raster: Raster, item: str, band: str) -> tuple[int, int]:
     """(rows, columns) of the blocks in which the file is compressed; errors as `read_raster`."""
-    try:
-        with rasterio.Env(**_options(raster.href)):
-            rows, columns = _dataset(raster, item, band).block_shapes[raster.band_index - 1]
-    except (RasterioError, OSError) as error:
-        raise _unreadable(raster, item, band, error) from error
+    with opened(raster, item, band) as dataset:
+        rows, columns = dataset.block_shapes[raster.band_index - 1]
     return int(rows), int(columns)
 
 
 def close_readers() -> None:
-    """Close the files that this thread holds open."""
+    """Close the local files that this thread holds open."""
     cache: OrderedDict[str, DatasetReader] | None = getattr(_local, "cache", None)
     while cache:
         cache.popitem()[1].close()

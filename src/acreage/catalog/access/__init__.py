@@ -4,10 +4,11 @@ from acreage.catalog.access.address import is_remote, shown, split_signature
 from acreage.catalog.access.model import Access, AccessConfig, AccessFailed, EnvReference
 from acreage.catalog.access.opener import RemoteRasters, remote_rasters
 from acreage.catalog.access.policy import HostUse, Policy, use_between
-from acreage.catalog.access.stores import access_for, place
+from acreage.catalog.access.stores import EVERYWHERE, Reach, access_for
 from acreage.catalog.access.transport import PoliteAdapter, Transport, configure, shared
 
 __all__ = [
+    "EVERYWHERE",
     "Access",
     "AccessConfig",
     "AccessFailed",
@@ -15,12 +16,12 @@ __all__ = [
     "HostUse",
     "Policy",
     "PoliteAdapter",
+    "Reach",
     "RemoteRasters",
     "Transport",
     "access_for",
     "configure",
     "is_remote",
-    "place",
     "remote_rasters",
     "shared",
     "shown",

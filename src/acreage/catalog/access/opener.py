@@ -26,14 +26,16 @@ from rasterio.abc import MultiByteRangeResourceContainer
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
+from acreage.catalog.access.address import shown
 from acreage.catalog.access.model import Access, AccessFailed
 from acreage.catalog.access.ranges import BlockCache, RemoteFile
 from acreage.catalog.access.stores import access_for
 from acreage.catalog.access.transport import Transport, shared
 
 T = TypeVar("T")
-# A remote folder is not listed, nor searched for the sidecars that a local file may have.
-REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+# A remote folder is not listed, nor searched for the sidecars that a local file may have. Threads of GDAL's
+# own (JPEG 2000) would open the file anew where rasterio does not find its opener, and read garbage.
+REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "1"}
 _MOST_OPEN = 128
 _MOST_FILES = 1024
 # rasterio keeps its openers in context variables, which a new thread does not have; all of ours share these.
@@ -160,7 +162,8 @@ class RemoteRasters:
         key = (address, access or access_for(address))
         lent = self._take(key) or self._open(key)
         try:
-            yield lent.dataset
+            with rasterio.Env(**REMOTE_OPTIONS):
+                yield lent.dataset
         except RasterioError as error:
             self._drop(key, lent)
             raise _reason(lent.opener, error) from error
@@ -204,7 +207,14 @@ class RemoteRasters:
                 dataset = _in_context(lambda: rasterio.open(name, opener=opener, sharing=False))
         except RasterioError as error:
             self._forget(key)
-            raise _reason(opener, error) from error
+            reason = _reason(opener, error)
+            if reason is error and "not recognized" in str(error):
+                raise AccessFailed(
+                    f"{shown(key[0])} holds {file.size()} bytes that are no image of a known format.",
+                    hint="Look at what its server sends.",
+                    kind="not-an-image",
+                ) from error
+            raise reason from error
         if opener.error is not None:
             self._drop(key, _Open(dataset, opener))
             raise opener.error

@@ -23,7 +23,8 @@ class Policy:
     """Limits and patience; the settings of the same names say them for a process.
 
     Attributes:
-        requests_per_second: to one host, by all threads together.
+        requests_per_second: to one host, by all threads together; after a rest as many at once as there may
+            be connections.
         connections: at once to one host.
         attempts: tries in a row without any progress.
         refused: as `attempts`, where nobody listens.
@@ -150,6 +151,7 @@ class Gate:
 
     def __init__(self, requests_per_second: float, connections: int) -> None:
         self._interval = 1.0 / requests_per_second
+        self._burst = (connections - 1) * self._interval
         self._connections = threading.BoundedSemaphore(connections)
         self._lock = threading.Lock()
         self._next = 0.0
@@ -182,10 +184,10 @@ class Gate:
     def _await_turn(self, deadline: float) -> None:
         while True:
             with self._lock:
-                turn = max(time.monotonic(), self._next, self._held)
+                turn = max(time.monotonic(), self._next - self._burst, self._held)
                 if turn > deadline:
                     raise NoTurn
-                self._next = turn + self._interval
+                self._next = max(self._next, turn) + self._interval
             time.sleep(max(0.0, turn - time.monotonic()))
             with self._lock:
                 if self._held <= time.monotonic():

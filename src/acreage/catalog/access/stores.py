@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import resources
@@ -37,14 +36,16 @@ def _known_stores() -> tuple[_Store, ...]:
 
 
 def access_for(
-    address: str, config: AccessConfig | None = None, source_headers: Mapping[str, str] | None = None
+    address: str,
+    config: AccessConfig | None = None,
+    source_headers: tuple[tuple[str, str], ...] = (),
 ) -> Access:
     """The access to an address.
 
     Args:
         address: remote.
         config: what a catalog configuration says; it wins, key by key, over what is known of the store.
-        source_headers: header -> environment variable with which the catalog itself is read.
+        source_headers: (header, environment variable) with which the catalog itself is read.
     """
     plain = shown(address)
     store = next((s for s in _known_stores() if any(fnmatchcase(plain, p) for p in s.match)), None)
@@ -58,7 +59,7 @@ def access_for(
     given.setdefault("signing", "headers" if headers else "s3" if s3 or credentials else "none")
     if s3 and "endpoint" not in given:
         given.setdefault("addressing", "virtual")
-    access = Access(**given, headers=headers, item_headers=tuple((source_headers or {}).items()))
+    access = Access(**given, headers=headers, item_headers=source_headers)
     if credentials is None:
         return access
     names = {
@@ -69,32 +70,44 @@ def access_for(
     return replace(access, profile=credentials.profile, **names)
 
 
-def place(
-    href: str,
-    item: str,
-    config: AccessConfig | None = None,
-    source_headers: Mapping[str, str] | None = None,
-) -> tuple[str, Access | None]:
-    """What to keep of an asset's href: an address without secrets, and how it is reached.
+@dataclass(frozen=True)
+class Reach:
+    """How the files of a collection are reached, before any address is known.
 
-    A signed href is remembered in this process, and asked of the item again when it has expired.
-
-    Args:
-        href: absolute, as the item gives it.
-        item: address of the item.
-        config, source_headers: as for `access_for`.
-
-    Returns:
-        The stable address, and the access; None for local files and where the address alone decides.
+    Attributes:
+        config: what a catalog configuration says, None where it says nothing.
+        source_headers: (header, environment variable) with which the catalog itself is read.
     """
-    if not is_remote(href):
-        return href, None
-    stable, signed = split_signature(href)
-    access = access_for(stable, config, source_headers)
-    by_item = access.signing == "item"
-    if signed and access.signing == "none" and (config is None or config.signing is None):
-        by_item = True
-    if by_item:
-        SIGNED.remember(item, stable, href)
-        return stable, replace(access, signing="item", item=item)
-    return stable, access if config is not None else None
+
+    config: AccessConfig | None = None
+    source_headers: tuple[tuple[str, str], ...] = ()
+
+    def place(self, href: str, item: str) -> tuple[str, Access | None]:
+        """What to keep of an asset's href: an address without secrets, and how it is reached.
+
+        A signed href is remembered in this process, and asked of the item again when it has expired.
+
+        Args:
+            href: absolute, as the item gives it.
+            item: address of the item.
+
+        Returns:
+            The stable address, and the access; None for local files and where the address alone tells.
+        """
+        if not is_remote(href):
+            return href, None
+        stable, signed = split_signature(href)
+        access = access_for(stable, self.config, self.source_headers)
+        unsaid = self.config is None or self.config.signing is None
+        if access.signing == "item" or (signed and unsaid and access.signing == "none"):
+            SIGNED.remember(item, stable, href)
+            return stable, replace(access, signing="item", item=item)
+        return stable, None if self.config is None else access
+
+    def for_documents(self, address: str) -> Access | None:
+        """How the catalog itself is read, None for what its address alone tells."""
+        return None if self.config is None else access_for(address, self.config)
+
+
+# By what each address tells.
+EVERYWHERE = Reach()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import responses
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -57,10 +58,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """The server does not take the signature; `code` is its word for the reason."""
+    """The server does not take the signature: its word for the reason, and what it said in all."""
 
     status: int
     code: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Transport:
         """
         signer = self.signer(access, address)
         spent: object | None = None
-        refused = _Refused(403, "")
+        refused = _Refused(403, "", "HTTP 403")
         for _ in range(_RENEWALS + 1):
             signed = _sign(signer, address, spent)
             answer = self._follow(address, access, signer, signed, take, headers)
@@ -154,9 +156,8 @@ class Transport:
             if signed.proof is None or signed.proof == spent:
                 break
             spent = signed.proof
-        code = f" {refused.code}" if refused.code else ""
         raise AccessFailed(
-            f"{shown(address)} refuses access (HTTP {refused.status}{code}).",
+            f"{shown(address)} refuses access: it answers {refused.said}.",
             hint=signer.explain(refused.code),
             status=refused.status,
         )
@@ -252,19 +253,19 @@ class Transport:
                 return _OtherRegion()
         if 300 <= status < 400 and reply.headers.get("Location"):
             return _Moved(reply.headers["Location"])
-        said = f"HTTP {status}{' ' + code if code else ''}"
+        said = _said(status, code, text)
         if status in RETRY_STATUS:
             wait = retry_after(reply.headers.get("Retry-After"))
-            raise Transient(f"its server answers {said}", retry_after=wait, status=status)
+            raise Transient(f"it answers {said}", retry_after=wait, status=status)
         if status in (401, 403) or code in _EXPIRED:
-            return _Refused(status, code)
+            return _Refused(status, code, said)
         if status in (404, 410):
             raise AccessFailed(
-                f"{shown(address)} is not there: it answers {said}{_quoted(text, code)}.",
+                f"{shown(address)} is not there: it answers {said}.",
                 hint="Check the address.",
                 status=status,
             )
-        raise AccessFailed(f"{shown(address)} answers {said}{_quoted(text, code)}.", status=status)
+        raise AccessFailed(f"{shown(address)} answers {said}.", status=status)
 
     def _error_text(self, reply: Reply) -> str:
         # The gate's deadline need not be kept here: the body is small and has the read timeout.
@@ -318,11 +319,14 @@ def _sign(signer: Signer, address: str, spent: object | None) -> Signed:
         ) from None
 
 
-def _quoted(text: str, code: str) -> str:
+def _said(status: int, code: str, text: str) -> str:
+    """An error answer for a person: a store's code, else how its text begins."""
+    phrase = responses.get(status, "")
+    said = f"HTTP {status} {code or phrase}".rstrip()
     text = " ".join(without_queries(text).split())
     if code or not text:
-        return ""
-    return f": {text[:_SHOWN] + ('...' if len(text) > _SHOWN else '')!r}"
+        return said
+    return f"{said}: {text[:_SHOWN] + ('...' if len(text) > _SHOWN else '')!r}"
 
 
 def host_of(url: str) -> str:
@@ -388,7 +392,7 @@ class PoliteAdapter(HTTPAdapter):
                 kept.append(response)
                 wait = retry_after(response.headers.get("Retry-After"))
                 raise Transient(
-                    f"its server answers HTTP {response.status_code}",
+                    f"it answers {_said(response.status_code, '', '')}",
                     retry_after=wait,
                     status=response.status_code,
                 )
