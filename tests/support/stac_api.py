@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import operator
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,12 @@ class StacApi:
         page: most items in one answer.
         refusals: answers given before anything else: (status, headers, body), used up one by one.
         requests: "METHOD path" of each request, and the parameters of each search.
+        more_classes: conformance classes beside those that every API has.
+        ignores: parameters of searches that it ignores.
+        page_faults: page number, from 1 -> what is answered in its place each time.
+        overlap: how many items of a page come again on the next one, pushing others out at the end.
+        next_link: makes the link to the next page anew, to break it.
+        matched: what it says of how many items match; "true": the truth; None: nothing.
     """
 
     collections: dict[str, dict[str, Any]]
@@ -40,6 +47,17 @@ class StacApi:
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     address: str = ""
     headers_seen: list[dict[str, str]] = field(default_factory=list)
+    more_classes: tuple[str, ...] = ()
+    ignores: frozenset[str] = frozenset()
+    page_faults: dict[int, tuple[int, Mapping[str, str], str]] = field(default_factory=dict)
+    overlap: int = 0
+    next_link: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    matched: int | str | None = "true"
+
+    @property
+    def searches(self) -> list[dict[str, Any]]:
+        """The parameters of the searches it was asked, first pages only."""
+        return [w for r, w in self.requests if r.endswith("/search") and not w.get("token")]
 
     def landing(self) -> dict[str, Any]:
         """The landing page."""
@@ -62,13 +80,14 @@ class StacApi:
             "id": "test-api",
             "stac_version": "1.1.0",
             "description": "a test API",
-            "conformsTo": list(CLASSES),
+            "conformsTo": [*CLASSES, *self.more_classes],
             "links": links,
         }
 
     def search(self, wanted: Mapping[str, Any], method: str) -> dict[str, Any]:
         """One page of a search."""
-        found = [item for item in self.items if _matches(item, wanted)]
+        asked = {k: v for k, v in wanted.items() if k not in self.ignores}
+        found = [item for item in self.items if _matches(item, asked)]
         start = int(wanted.get("token") or 0)
         size = min(int(wanted.get("limit") or self.page), self.page)
         links: list[dict[str, Any]] = []
@@ -79,9 +98,13 @@ class StacApi:
                 link["body"] = following
             else:
                 link["href"] += "?" + "&".join(f"{k}={_flat(v)}" for k, v in following.items())
-            links.append(link)
-        page = found[start : start + size]
-        return {"type": "FeatureCollection", "features": page, "links": links, "numberMatched": len(found)}
+            links.append(link if self.next_link is None else self.next_link(link))
+        first = start - self.overlap * (start // size)
+        page = found[first : first + size]
+        answer = {"type": "FeatureCollection", "features": page, "links": links}
+        if self.matched is not None:
+            answer["numberMatched"] = len(found) if self.matched == "true" else self.matched
+        return answer
 
 
 def _flat(value: Any) -> str:
@@ -96,12 +119,44 @@ def _matches(item: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         w, s, e, n = item["bbox"]
         if w > east or e < west or s > north or n < south:
             return False
+    if wanted.get("query") and not _passes_query(item["properties"], wanted["query"]):
+        return False
+    if wanted.get("filter") and not passes_cql2(item["properties"], wanted["filter"]):
+        return False
     if wanted.get("datetime"):
         first, last = wanted["datetime"].split("/")
         at = item["properties"]["datetime"]  # all in one spelling, so text compares as time does
         if (first != ".." and at < first) or (last != ".." and at > last):
             return False
     return True
+
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq, "neq": operator.ne, "lt": operator.lt, "lte": operator.le, "gt": operator.gt,
+    "gte": operator.ge, "=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge, "in": lambda value, allowed: value in allowed,
+}  # fmt: skip
+
+
+def _passes_query(properties: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
+    return all(
+        name in properties and _COMPARE[op](properties[name], value)
+        for name, conditions in query.items()
+        for op, value in conditions.items()
+    )
+
+
+def passes_cql2(properties: Mapping[str, Any], node: Any) -> bool:
+    """The filter's value for an item, as CQL2 has it: a comparison with nothing is not true."""
+    op, args = node["op"], node["args"]
+    if op == "and":
+        return all(passes_cql2(properties, a) for a in args)
+    if op == "or":
+        return any(passes_cql2(properties, a) for a in args)
+    value = properties.get(args[0]["property"])
+    if op == "isNull":
+        return value is None
+    return value is not None and _COMPARE[op](value, args[1])
 
 
 @contextmanager
@@ -157,6 +212,10 @@ def stac_api(api: StacApi) -> Iterator[StacApi]:
             elif parts[0] == "collections" and len(parts) == 2:
                 found = api.collections.get(parts[1])
             elif parts == ["search"]:
+                fault = api.page_faults.get(1 + int(wanted.get("token") or 0) // api.page)
+                if fault is not None:
+                    self._send(fault[0], fault[2], fault[1])
+                    return
                 found = api.search(wanted, method)
             self._send(200, json.dumps(found)) if found is not None else self._send(
                 404, '{"code": "NotFound"}'

@@ -23,10 +23,12 @@ from acreage.catalog.definition import (
 )
 from acreage.catalog.fetch import Fetcher
 from acreage.catalog.folder import open_folder
-from acreage.catalog.items import Catalog, Interval
+from acreage.catalog.index import IndexedSource, IndexPolicy
+from acreage.catalog.index.geoparquet import is_geoparquet, open_geoparquet
+from acreage.catalog.items import Interval
 from acreage.catalog.sources import ItemSource
 from acreage.catalog.stac import Json
-from acreage.catalog.static import open_static
+from acreage.catalog.static import StaticSource, open_static
 from acreage.core.errors import CatalogError
 
 _STAC_TYPES = ("Catalog", "Collection", "Feature", "FeatureCollection")
@@ -59,8 +61,10 @@ class CatalogConfig(Strict):
 
 
 def open_catalog(
-    address: str | os.PathLike[str], definitions: Sequence[CollectionDefinition] | None = None
-) -> Catalog:
+    address: str | os.PathLike[str],
+    definitions: Sequence[CollectionDefinition] | None = None,
+    index: IndexPolicy | None = None,
+) -> SourceCatalog | CompositeCatalog:
     """Open a catalog.
 
     Args:
@@ -77,20 +81,28 @@ def open_catalog(
     text = os.fspath(address)
     if not is_remote(text):
         text = str(Path(text.removeprefix("file://")).expanduser().resolve())
-        if Path(text).is_file():
+        if Path(text).is_file() and not is_geoparquet(Path(text)):
             config = _configuration(Path(text))
             if config is not None:
-                return _open_config(Path(text), config, known)
-    source = open_source(text, Fetcher())
+                return _open_config(Path(text), config, known, index)
+    source = open_source(text, Fetcher(), index)
     return SourceCatalog(source, recognise(source, known))
 
 
-def open_source(address: str, fetcher: Fetcher) -> ItemSource:
-    """Open what is published at a path or address, under its own names.
+def open_source(address: str, fetcher: Fetcher, index: IndexPolicy | None = None) -> ItemSource:
+    """Open what is published at a path or address, under its own names, through its index where wanted.
 
     Raises:
         CatalogError: it cannot be reached, read or understood.
     """
+    if not is_remote(address) and is_geoparquet(Path(address)):
+        return open_geoparquet(Path(address))
+    if index is not None and index.wanted(is_remote(address)):
+        return IndexedSource(address, index, lambda: _open_published(address, fetcher))
+    return _open_published(address, fetcher)
+
+
+def _open_published(address: str, fetcher: Fetcher) -> ApiSource | StaticSource:
     if not is_remote(address):
         path = Path(address)
         if path.is_dir():
@@ -158,9 +170,11 @@ def _configuration(path: Path) -> CatalogConfig | None:
     return config
 
 
-def _open_config(path: Path, config: CatalogConfig, known: Sequence[CollectionDefinition]) -> Catalog:
+def _open_config(
+    path: Path, config: CatalogConfig, known: Sequence[CollectionDefinition], index: IndexPolicy | None
+) -> CompositeCatalog:
     sources: dict[tuple[str, tuple[tuple[str, str], ...], Access | None], ItemSource] = {}
-    parts: dict[str, Catalog] = {}
+    parts: dict[str, SourceCatalog] = {}
     for collection_id, entry in config.collections.items():
         where = f"{path}, collections.{collection_id}"
         headers = {
@@ -172,7 +186,7 @@ def _open_config(path: Path, config: CatalogConfig, known: Sequence[CollectionDe
         access = entry.reach.for_documents(address) if is_remote(address) else None
         key = (address, tuple(sorted(headers.items())), access)
         if key not in sources:
-            sources[key] = open_source(address, Fetcher(headers, access))
+            sources[key] = open_source(address, Fetcher(headers, access), index)
         parts[collection_id] = SourceCatalog(
             sources[key],
             {

@@ -33,7 +33,13 @@ class StaticCollection:
 
 
 class StaticSource:
-    """A static catalog. Collections are known at once; their items are read once, when first asked for."""
+    """A static catalog. Collections are known at once; their items are read once, when first asked for.
+
+    Attributes:
+        whole: every search reads all items of a collection.
+    """
+
+    whole = True
 
     def __init__(self, address: str, collections: Mapping[str, StaticCollection], fetcher: Fetcher) -> None:
         self._address = address
@@ -68,12 +74,19 @@ class StaticSource:
         """The items of a collection, with what could not be read of it."""
         with self._lock:
             if collection not in self._read:
-                found = self._collections[collection]
-                answers = self._fetcher.read_many(found.item_addresses)
-                new = [Document(a, d) for a, d in zip(found.item_addresses, answers, strict=True)]
-                items, problems = parse_documents([*found.documents, *new])
+                items, problems = parse_documents(self._documents(collection))
                 self._read[collection] = ItemIndex(items), problems
             return self._read[collection]
+
+    def documents(self, collection: str, bounds: Bounds, interval: Interval) -> Sequence[Document]:
+        """All item documents of a collection, whatever area and interval are asked."""
+        return self._documents(collection)
+
+    def _documents(self, collection: str) -> list[Document]:
+        found = self._collections[collection]
+        answers = self._fetcher.read_many(found.item_addresses)
+        new = [Document(a, d) for a, d in zip(found.item_addresses, answers, strict=True)]
+        return [*found.documents, *new]
 
 
 def open_static(address: str, root: Json, fetcher: Fetcher) -> StaticSource:

@@ -1,0 +1,368 @@
+"""The kept items of one collection: parts on disk, a manifest that says which hold, what was asked and when.
+
+A folder holds `manifest.json`, and for each part `NNNNNN.parquet` (stac-geoparquet) and `NNNNNN.rows`. Files
+are written aside and moved into place; the manifest last, so that a reader has either the old or the new
+state. Whoever writes holds the file lock `lock`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from filelock import FileLock
+
+from acreage.catalog.index.coverage import Asked, Block, missing, oldest, with_asked
+from acreage.catalog.index.documents import Row
+from acreage.catalog.index.exchange import documents_to_table, joined, write_items
+from acreage.catalog.index.policy import now_ms
+from acreage.catalog.index.rows import RowFile, order, to_table, write_rows
+from acreage.catalog.items import Bounds, Interval, ItemProblem
+from acreage.catalog.properties import value_of
+from acreage.catalog.sources import touches
+from acreage.catalog.stac import Json, StacItem
+from acreage.core.errors import CatalogError
+
+T = TypeVar("T")
+VERSION = 1
+_MANY_PARTS = 8
+_LARGE_PART = 16_384
+# Servers and we may differ about an item that only grazes a block's border: it does not count as vanished.
+_GRAZING = 0.01
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What asking anew brought, by item id.
+
+    Attributes:
+        added: items that were not there.
+        removed: items that the catalog does not have any more.
+        changed: items whose document is another one now, with what became of their processing baseline.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    def __add__(self, other: Changes) -> Changes:
+        """Both."""
+        return Changes(self.added + other.added, self.removed + other.removed, self.changed + other.changed)
+
+
+@dataclass(frozen=True)
+class PartEntry:
+    """A part in the manifest: its file name, its number of rows, and rows that no longer hold."""
+
+    name: str
+    rows: int
+    dropped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The state of a store."""
+
+    parts: tuple[PartEntry, ...] = ()
+    asked: tuple[Asked, ...] = ()
+    problems: tuple[tuple[ItemProblem, Block], ...] = ()
+    next: int = 1
+
+
+@dataclass
+class CollectionStore:
+    """Kept items of one collection. Readers need no lock.
+
+    Args:
+        folder: where its files are.
+        collection: id in the catalog.
+    """
+
+    folder: Path
+    collection: str
+    _state: Manifest = field(default_factory=Manifest, repr=False)
+    _stamp: tuple[int, int, int] | None = field(default=None, repr=False)
+    _files: dict[str, RowFile] = field(default_factory=dict, repr=False)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The present state.
+
+        Raises:
+            CatalogError: the manifest cannot be read or is not one.
+        """
+        path = self.folder / "manifest.json"
+        try:
+            status = path.stat()
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+            if stamp != self._stamp:
+                self._state, self._stamp = _parse(path.read_bytes()), stamp
+                names = {part.name for part in self._state.parts}
+                self._files = {name: file for name, file in self._files.items() if name in names}
+        except FileNotFoundError:
+            self._state, self._stamp = Manifest(), None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CatalogError(
+                f"The index at {self.folder} cannot be read: {error}.",
+                hint="Remove that folder; it is built anew when it is next needed.",
+            ) from error
+        return self._state
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "lock"):
+            yield
+
+    def missing(self, block: Block, not_before: int | None) -> list[Block]:
+        """What of a block is yet to be asked."""
+        return missing(self.manifest.asked, block, now_ms(), not_before)
+
+    def asked_at(self, block: Block) -> int | None:
+        """When the part of a block asked longest ago was asked."""
+        return oldest(self.manifest.asked, block)
+
+    def find(self, bounds: Bounds, interval: Interval) -> list[StacItem]:
+        """Items that touch the bounds and the half-open interval."""
+        found = self._reading(lambda: self._hits(bounds, interval))
+        return [item for item in found if touches(item, bounds)]
+
+    def problems(self, block: Block) -> list[ItemProblem]:
+        """What could not be used of the answers about a block."""
+        return [problem for problem, where in self.manifest.problems if where.touches(block)]
+
+    def any_item(self) -> StacItem | None:
+        """An item, None where there is none."""
+
+        def first() -> StacItem | None:
+            for part in self.manifest.parts:
+                rows = np.setdiff1d(np.arange(part.rows), part.dropped)[:1]
+                if len(rows):
+                    return self._file(part.name).items(rows)[0]
+            return None
+
+        return self._reading(first)
+
+    @property
+    def count(self) -> int:
+        """Number of items."""
+        return sum(part.rows - len(part.dropped) for part in self.manifest.parts)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(p.stat().st_size for p in self.folder.iterdir()) if self.folder.is_dir() else 0
+
+    # --- writing, with the lock held --------------------------------------------------------------------
+
+    def add(
+        self, block: Block, rows: Sequence[Row], problems: Iterable[ItemProblem], stac: Json, at: int
+    ) -> Changes:
+        """Take the complete answer about a block: new and changed items in, vanished ones out."""
+        state = self.manifest
+        known = self._known(state)
+        new = [row for row in rows if row.item.id not in known]
+        changed = [row for row in rows if row.item.id in known and known[row.item.id][2] != row.digest]
+        vanished = self._vanished(state, block, {row.item.id for row in rows})
+        before = {row.item.id: self._one(known[row.item.id]) for row in changed}
+        parts = _dropping(state.parts, [known[row.item.id][:2] for row in changed] + list(vanished.values()))
+        number = state.next
+        if new or changed:
+            parts = (*parts, self._write(number, [*new, *changed], stac))
+            number += 1
+        kept = tuple((p, b) for p, b in state.problems if not block.holds(b))
+        self._save(
+            Manifest(
+                parts,
+                tuple(with_asked(state.asked, Asked(block, at))),
+                (*kept, *((problem, block) for problem in problems)),
+                number,
+            )
+        )
+        return Changes(
+            tuple(sorted(row.item.id for row in new)),
+            tuple(sorted(vanished)),
+            tuple(sorted(_change(row.item, before[row.item.id]) for row in changed)),
+        )
+
+    def settle(self, stac: Json) -> None:
+        """Join small parts and write those anew that hold dropped rows; remove files that nothing names."""
+        state = self.manifest
+        small = sorted((p for p in state.parts if p.rows < _LARGE_PART), key=lambda p: p.rows)
+        chosen = [p for p in state.parts if p.dropped]
+        if len(small) >= _MANY_PARTS:
+            total = np.cumsum([p.rows for p in small])
+            chosen += [p for p, n in zip(small, total, strict=True) if n <= 2 * _LARGE_PART and not p.dropped]
+        if chosen:
+            others = tuple(p for p in state.parts if p not in chosen)
+            joined_part = self._join(state.next, chosen, stac)
+            parts = others if joined_part is None else (*others, joined_part)
+            self._save(Manifest(parts, state.asked, state.problems, state.next + 1))
+        names = {p.name for p in self.manifest.parts}
+        for path in self.folder.iterdir():
+            if path.suffix in (".parquet", ".rows", ".part") and path.stem not in names:
+                path.unlink(missing_ok=True)
+
+    def _known(self, state: Manifest) -> dict[str, tuple[str, int, int]]:
+        """Part, row and digest of every item by id."""
+        known: dict[str, tuple[str, int, int]] = {}
+        for part in state.parts:
+            table = self._file(part.name).columns("id", "digest")
+            gone = set(part.dropped)
+            columns = zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
+            for row, (identifier, digest) in enumerate(columns):
+                if row not in gone:
+                    known[identifier] = (part.name, row, digest)
+        return known
+
+    def _vanished(self, state: Manifest, block: Block, answered: set[str]) -> dict[str, tuple[str, int]]:
+        west, south, east, north = block.bounds
+        inner = (west + _GRAZING, south + _GRAZING, east - _GRAZING, north - _GRAZING)
+        area = shapely.box(*inner)
+        gone: dict[str, tuple[str, int]] = {}
+        for part in state.parts:
+            file = self._file(part.name)
+            rows = np.setdiff1d(file.boxes.hits(inner, block.interval), part.dropped)
+            if not len(rows):
+                continue
+            ids = file.columns("id")["id"].take(pa.array(rows)).to_pylist()
+            rows = rows[[identifier not in answered for identifier in ids]]
+            for row, item in zip(rows.tolist(), file.items(rows), strict=True):
+                if item.geometry is None or item.bbox[0] > item.bbox[2] or item.geometry.intersects(area):
+                    gone[item.id] = (part.name, row)
+        return gone
+
+    def _one(self, at: tuple[str, int, int]) -> StacItem:
+        return self._file(at[0]).items(np.array([at[1]]))[0]
+
+    def _write(self, number: int, rows: Sequence[Row], stac: Json) -> PartEntry:
+        table = to_table(rows)
+        ranked = order(table)
+        items = documents_to_table([rows[n].document for n in ranked])
+        return self._put(number, table.take(pa.array(ranked)), items, stac)
+
+    def _join(self, number: int, parts: Sequence[PartEntry], stac: Json) -> PartEntry | None:
+        kept = [np.setdiff1d(np.arange(p.rows), p.dropped) for p in parts]
+        rows = [self._file(p.name).table().take(pa.array(k)) for p, k in zip(parts, kept, strict=True)]
+        table = pa.concat_tables(rows)
+        if not len(table):
+            return None
+        ranked = pa.array(order(table))
+        items = joined(
+            [
+                pq.read_table(self.folder / f"{p.name}.parquet", partitioning=None).take(pa.array(k))
+                for p, k in zip(parts, kept, strict=True)
+            ]
+        )
+        if items is None:
+            items = documents_to_table([orjson.loads(v) for v in table["item"].to_pylist()])
+        return self._put(number, table.take(ranked), items.take(ranked), stac)
+
+    def _put(self, number: int, rows: pa.Table, items: pa.Table, stac: Json) -> PartEntry:
+        name = f"{number:06d}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        exchange, searched = self.folder / f"{name}.parquet", self.folder / f"{name}.rows"
+        write_items(items, _aside(exchange), self.collection, stac)
+        write_rows(rows, _aside(searched))
+        for path in (exchange, searched):
+            os.replace(_aside(path), path)
+        return PartEntry(name, len(rows))
+
+    def _save(self, state: Manifest) -> None:
+        path = self.folder / "manifest.json"
+        _aside(path).write_bytes(_written(state))
+        os.replace(_aside(path), path)
+
+    # --- reading ----------------------------------------------------------------------------------------
+
+    def _hits(self, bounds: Bounds, interval: Interval) -> list[StacItem]:
+        found: list[StacItem] = []
+        for part in self.manifest.parts:
+            file = self._file(part.name)
+            rows: npt.NDArray[np.intp] = file.boxes.hits(bounds, interval)
+            if part.dropped:
+                rows = np.setdiff1d(rows, part.dropped)
+            found += file.items(rows)
+        return found
+
+    def _reading(self, read: Callable[[], T]) -> T:
+        """Read; once more where another process joined parts meanwhile."""
+        for _ in range(5):
+            try:
+                return read()
+            except FileNotFoundError:
+                self._stamp = None
+                self._files.clear()
+        raise CatalogError(
+            f"The index at {self.folder} lacks files that its manifest names.",
+            hint="Remove that folder; it is built anew when it is next needed.",
+        )
+
+    def _file(self, name: str) -> RowFile:
+        if name not in self._files:
+            try:
+                self._files[name] = RowFile(self.folder / f"{name}.rows")
+            except pa.ArrowInvalid as error:
+                raise CatalogError(
+                    f"The index file {self.folder / name}.rows is damaged: {error}.",
+                    hint="Remove that folder; it is built anew when it is next needed.",
+                ) from error
+        return self._files[name]
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _dropping(parts: Sequence[PartEntry], gone: Iterable[tuple[str, int]]) -> tuple[PartEntry, ...]:
+    by_part: dict[str, list[int]] = {}
+    for name, row in gone:
+        by_part.setdefault(name, []).append(row)
+    return tuple(
+        PartEntry(p.name, p.rows, tuple(sorted({*p.dropped, *by_part[p.name]}))) if p.name in by_part else p
+        for p in parts
+    )
+
+
+def _change(now: StacItem, before: StacItem) -> str:
+    old, new = (value_of(item.properties, "s2:processing_baseline") for item in (before, now))
+    return f"{now.id} (baseline {old} -> {new})" if old != new else now.id
+
+
+def _written(state: Manifest) -> bytes:
+    document = {
+        "version": VERSION,
+        "next": state.next,
+        "parts": [asdict(part) for part in state.parts],
+        "asked": [[*_numbers(a.block), a.at] for a in state.asked],
+        "problems": [[asdict(problem), _numbers(block)] for problem, block in state.problems],
+    }
+    return json.dumps(document).encode()
+
+
+def _numbers(block: Block) -> list[int]:
+    return [block.x0, block.y0, block.x1, block.y1, block.start, block.end]
+
+
+def _parse(content: bytes) -> Manifest:
+    data = json.loads(content)
+    if data["version"] != VERSION:
+        raise ValueError(f"it has version {data['version']}, not {VERSION}")
+    return Manifest(
+        tuple(PartEntry(p["name"], p["rows"], tuple(p["dropped"])) for p in data["parts"]),
+        tuple(Asked(Block(*a[:6]), a[6]) for a in data["asked"]),
+        tuple((ItemProblem(**p), Block(*b)) for p, b in data["problems"]),
+        data["next"],
+    )
