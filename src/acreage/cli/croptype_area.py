@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -59,20 +58,6 @@ def _checked(box: Box, text: str) -> Box:
     if box.is_empty:
         raise InvalidInput(f"The area {text} holds no pixel of the map.", hint=_FORMS)
     return box
-
-
-def cube_settings(cropland: tuple[int, ...], orbit: str | None, resolution: float, crs: int) -> CubeSettings:
-    """Preprocessing settings from options.
-
-    Raises:
-        InvalidInput: an orbit direction that is none.
-    """
-    settings = replace(CubeSettings(), cropland_codes=cropland, resolution=resolution, crs=crs)
-    if orbit is None:
-        return settings
-    if orbit not in ("ascending", "descending"):
-        raise InvalidInput(f"{orbit!r} is not an orbit direction.", hint="Use ascending or descending.")
-    return replace(settings, s1_properties=(("sat:orbit_state", orbit),))
 
 
 def within_catalog(box: Box, catalog: Catalog, settings: CubeSettings) -> None:

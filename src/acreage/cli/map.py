@@ -9,15 +9,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from acreage.cli.croptype_area import cube_settings, parse_area, within_catalog
+from acreage.cli.croptype_area import parse_area, within_catalog
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
+from acreage.cli.radar_options import CoefficientOption, OrbitOption
+from acreage.cli.radar_options import s1_unit as parse_unit
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
 from acreage.core.legend import RESERVED, Legend
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
 from acreage.croptype.mapping import MapJob, MapResult, make_map
 from acreage.croptype.modelfile import open_model
+from acreage.croptype.orbits import check_orbit, choose_orbit
+from acreage.croptype.workflow import CubeSettings
 from acreage.engine.tolerance import Tolerance
 
 
@@ -35,9 +39,8 @@ def map_command(
         str | None, typer.Option(help="Catalog file, folder, STAC API address or configuration file.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the area, for titles and the STAC item.")] = None,
-    orbit: Annotated[
-        str | None, typer.Option(help="Only this S1 orbit direction: ascending or descending.")
-    ] = None,
+    orbit: OrbitOption = "both",
+    s1_coefficient: CoefficientOption = "sigma0-ellipsoid",
     memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
     tolerate: TolerateOption = None,
@@ -57,11 +60,19 @@ def map_command(
     tolerance = Tolerance.parse(tolerate or [])
     budget = budget_of(app_settings, memory, threads)
     trained = open_model(model)
-    settings = cube_settings(tuple(trained.landcover), orbit, 10.0, 3035)
+    check_orbit(orbit)
+    settings = CubeSettings(
+        cropland_codes=tuple(trained.landcover),
+        s1_coefficient=s1_coefficient,
+        s1_unit=parse_unit(trained.spec.s1_unit),
+    )
     box, found_name = parse_area(area, settings)
     sources = catalog_at(catalog, app_settings)
     within_catalog(box, sources, settings)
-    job = MapJob(box, name or found_name, Season.parse(season), model, settings)
+    period = Season.parse(season)
+    choice = choose_orbit(sources, box, period, settings, orbit)
+    console.print(str(choice), markup=False, soft_wrap=True)
+    job = MapJob(box, name or found_name, period, model, choice.applied(settings), orbit=choice)
     with udf_runner(app_settings, budget.threads) as udf, window_progress(console, "Mapping") as progress:
         runner = EmbeddedRunner(
             sources,

@@ -9,18 +9,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from acreage.cli.croptype_area import cube_settings
 from acreage.cli.croptype_input import parse_landcover
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
+from acreage.cli.radar_options import CoefficientOption, OrbitOption, OrbitPicker, UnitOption
+from acreage.cli.radar_options import s1_unit as parse_unit
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
 from acreage.core.errors import OutputExists
 from acreage.core.outputs import check_writable, whole_file
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
+from acreage.croptype.orbits import check_orbit
 from acreage.croptype.reference import read_reference
 from acreage.croptype.sampling import points_in_parcels, sample_series
 from acreage.croptype.series import write_samples
+from acreage.croptype.workflow import CubeSettings
 from acreage.engine.tolerance import Tolerance
 
 
@@ -41,9 +44,9 @@ def sample_command(
         int, typer.Option(min=0, help="Pixels drawn in each parcel; 0 takes the mean over its pixels.")
     ] = 0,
     landcover: Annotated[str, typer.Option(help="WorldCover classes that are mapped.")] = "40",
-    orbit: Annotated[
-        str | None, typer.Option(help="Only this S1 orbit direction: ascending or descending.")
-    ] = None,
+    orbit: OrbitOption = "both",
+    s1_coefficient: CoefficientOption = "sigma0-ellipsoid",
+    s1_unit: UnitOption = "linear",
     seed: Annotated[int, typer.Option(help="The same seed draws the same pixels.")] = 0,
     memory: Annotated[str | None, typer.Option(help="Memory that a job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
@@ -63,14 +66,21 @@ def sample_command(
     app_settings, console = load_settings(), Console(stderr=True)
     tolerance = Tolerance.parse(tolerate or [])
     budget = budget_of(app_settings, memory, threads)
-    settings = cube_settings(tuple(parse_landcover(landcover)), orbit, 10.0, 3035)
+    check_orbit(orbit)
+    settings = CubeSettings(
+        cropland_codes=tuple(parse_landcover(landcover)),
+        s1_coefficient=s1_coefficient,
+        s1_unit=parse_unit(s1_unit),
+    )
     period = Season.parse(season)
     check_writable(out)
     data = read_reference(reference, label_column=label, region_column=region)
     table = points_in_parcels(data.table, points, settings, seed) if points else data.table
+    sources = catalog_at(catalog, app_settings)
+    picker = OrbitPicker(sources, period, settings, orbit)
     with udf_runner(app_settings) as udf, window_progress(console, "Sampling") as progress:
         runner = EmbeddedRunner(
-            catalog_at(catalog, app_settings),
+            sources,
             budget,
             udf,
             app_settings.scratch,
@@ -78,7 +88,8 @@ def sample_command(
             inspector(app_settings, wanted=not no_inspect),
             quarantine_of(app_settings),
         )
-        sampled = sample_series(table, period, settings, runner, progress)
+        sampled = sample_series(table, period, settings, runner, progress, settings_of=picker)
+    console.print(picker.told(), markup=False, soft_wrap=True)
     write_samples(sampled.samples, out)
     account = out.with_name(f"{out.name}.inputs.json")
     with whole_file(account) as part:

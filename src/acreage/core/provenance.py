@@ -43,6 +43,7 @@ class Provenance:
         note: A sentence for whoever uses the map, e.g. that its input is simulated. May be empty.
         inputs: What became of the expected inputs, as `Inputs.summary` gives it: counts by collection, and by
             name what failed or is in quarantine. Empty where nothing is known.
+        preprocessing: What was chosen of the preprocessing, as the orbit direction with its reasons.
 
     Raises:
         InvalidInput: no process graph, no software, a digest that is none, or a time without a zone.
@@ -58,6 +59,7 @@ class Provenance:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     note: str = ""
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(sorted(set(self.items))))
@@ -86,6 +88,7 @@ class Provenance:
             "usage": dict(self.usage),
             "process_graph": dict(self.process_graph),
             "inputs": dict(self.inputs),
+            "preprocessing": dict(self.preprocessing),
             "items": [{"collection": i.collection, "id": i.id, "href": i.href} for i in self.items],
         }
 
@@ -108,6 +111,7 @@ class Provenance:
                 created=datetime.fromisoformat(data["created"]),
                 note=data["note"],
                 inputs=data.get("inputs", {}),
+                preprocessing=data.get("preprocessing", {}),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(

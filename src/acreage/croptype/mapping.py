@@ -15,6 +15,7 @@ from acreage.core.provenance import Provenance
 from acreage.core.temporal import Season
 from acreage.croptype.model import TrainedModel, check_landcover
 from acreage.croptype.modelfile import model_sha256, open_model
+from acreage.croptype.orbits import OrbitChoice
 from acreage.croptype.product import FILES, ProductFiles, write_product
 from acreage.croptype.runner import JobResult, Progress, Runner
 from acreage.croptype.workflow import CubeSettings, map_cube, to_graph
@@ -31,6 +32,7 @@ class MapJob:
         model: path of the model file.
         settings: preprocessing.
         note: a sentence for whoever uses the map.
+        orbit: the S1 orbit direction that `settings` has, and why; None where nothing was chosen.
     """
 
     area: Box
@@ -39,6 +41,7 @@ class MapJob:
     model: Path
     settings: CubeSettings = field(default_factory=CubeSettings)
     note: str = ""
+    orbit: OrbitChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def make_map(
             software={"acreage": __version__},
             usage=_usage(done),
             note=job.note,
+            preprocessing=_preprocessing(job),
             inputs=done.inputs.summary(),
         )
         product = write_product(
@@ -103,6 +107,12 @@ def make_map(
             overwrite=overwrite,
         )
     return MapResult(product, done, model)
+
+
+def _preprocessing(job: MapJob) -> dict[str, Any]:
+    settings = job.settings
+    chosen = {"s1_coefficient": settings.s1_coefficient, "s1_unit": settings.s1_unit}
+    return chosen if job.orbit is None else {**chosen, "s1_orbit": job.orbit.to_dict()}
 
 
 def _usage(done: JobResult) -> Mapping[str, float | int | str]:

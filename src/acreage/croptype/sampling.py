@@ -103,6 +103,7 @@ def sample_series(
     settings: CubeSettings,
     runner: Runner,
     progress: Progress | None = None,
+    settings_of: Callable[[Box], CubeSettings] | None = None,
 ) -> SampledSeries:
     """Dekad series of labelled geometries: a point's pixel, the mean over a parcel's pixels.
 
@@ -111,6 +112,11 @@ def sample_series(
 
     Args:
         table: columns `sample_id`, `label`, `group`, `region` and geometry, with a CRS.
+        season: both days included.
+        settings: preprocessing.
+        runner: runs the jobs.
+        progress: called with (cells done, cells in all).
+        settings_of: the settings of a cell's area, where they differ from area to area (the orbit direction).
 
     Raises:
         InvalidInput: no geometry has an observation.
@@ -131,7 +137,8 @@ def sample_series(
         part = projected.iloc[cells[number]]
         with tempfile.TemporaryDirectory(prefix="acreage-sample-") as folder:
             try:
-                done = runner.run(sampling_graph(part, season, settings), Path(folder) / "cell.parquet")
+                chosen = settings if settings_of is None else settings_of(sampled_area(part, settings))
+                done = runner.run(sampling_graph(part, season, chosen), Path(folder) / "cell.parquet")
             except NoDataAvailable:
                 without_data.extend(part["sample_id"])
                 continue
@@ -153,9 +160,7 @@ def _uses(inputs: Inputs, items: Collection[ItemKey]) -> bool:
 
 def sampling_graph(part: gpd.GeoDataFrame, season: Season, settings: CubeSettings) -> dict[str, Any]:
     """The process graph that samples geometries of one cell (in the map's CRS)."""
-    grid = map_grid(settings)
-    area = grid.box_covering(*part.total_bounds).expand(1, 1)
-    cube = preprocess(area, season, settings).cube.filter_bands(
+    cube = preprocess(sampled_area(part, settings), season, settings).cube.filter_bands(
         [*settings.s2_bands, *settings.s1_bands, "DEM"]
     )
     features = [
@@ -164,6 +169,11 @@ def sampling_graph(part: gpd.GeoDataFrame, season: Season, settings: CubeSetting
     ]
     collection = {"type": "FeatureCollection", "features": features}
     return to_graph(cube.aggregate_spatial(geometries=collection, reducer="mean"), "GeoParquet")
+
+
+def sampled_area(part: gpd.GeoDataFrame, settings: CubeSettings) -> Box:
+    """The map pixels around geometries of one cell (in the map's CRS)."""
+    return map_grid(settings).box_covering(*part.total_bounds).expand(1, 1)
 
 
 def _cells(projected: gpd.GeoDataFrame) -> Iterator[list[int]]:

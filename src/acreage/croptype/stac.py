@@ -81,6 +81,7 @@ def build_item(
         "acreage:season": str(provenance.season),
         "acreage:model": {"id": provenance.model_id, "sha256": provenance.model_sha256},
         "acreage:usage": dict(provenance.usage),
+        "acreage:preprocessing": dict(provenance.preprocessing),
         "acreage:inputs": {k: v for k, v in provenance.inputs.items() if k in _INPUT_COUNTS},
     }
     if properties["proj:code"] is None:
