@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from acreage.catalog import open_catalog
+from acreage.catalog.cells import absent_cells
 from acreage.catalog.items import BandInfo, Bounds, Catalog, CollectionInfo, Interval, Search, SourceItem
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import NoDataAvailable, ProcessParameterInvalid
-from acreage.core.grid import Box, Grid, crs_name, transformer
+from acreage.core.grid import Box, Grid, crs_name, transformer, utm_crs
 from acreage.core.temporal import Instant, format_instant
 from acreage.engine.graph import Graph, GraphNode
 from acreage.engine.plan import PlanNode, SourceSummary
@@ -39,6 +40,7 @@ from acreage.processes.resample_kernels import check_method
 from acreage.processes.time_labels import interval
 
 _LONLAT = "EPSG:4326"
+_NO_TIME = np.datetime64("1970-01-01", "ms")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class Loaded:
     steps: tuple[TimeStep, ...]
     area: SpatialConstraint | None
     interval: tuple[Instant, Instant] | None
+    absent: tuple[str, ...] = ()
 
 
 @dataclass
@@ -94,7 +97,9 @@ class Loader:
             self._loaded[index] = self._find(node, self.constraints.get(index, Constraint()))
         found = self._loaded[index]
         items = [i for s in found.steps for i in s.items]
-        grid = request.grid or own_grid(items, found.bands, _centre(found, items))
+        grid = request.grid or (
+            own_grid(items, found.bands, _centre(found, items)) if items else _bare_grid(found)
+        )
         box = _extent(found, items, grid)
         meta = cube_meta(found.steps, found.bands, box, found.interval, found.info.attributes)
         check_method(request.method, cube_dtype(found.bands, items))
@@ -118,12 +123,18 @@ class Loader:
         bands = pick_bands(info, a.get("bands") or constraint.bands)
         bounds = _lonlat(area) if area is not None else info.bboxes[0]
         search = self._search(catalog, info, bounds, time, bands, a.get("properties"))
-        if not search.items:
-            raise NoDataAvailable(
-                _nothing(info, bounds, time, search), hint="Check the area, the dates and the filters."
-            )
+        steps = time_steps(search)
+        if not steps:
+            if area is None or not _may_be_absent(info, bounds, search):
+                raise NoDataAvailable(
+                    _nothing(info, bounds, time, search), hint="Check the area, the dates and the filters."
+                )
+            steps = (TimeStep(info.interval[0] or _NO_TIME, ()),)
+        absent: tuple[str, ...] = ()
+        if info.cell_degrees is not None and area is not None:
+            absent = absent_cells(bounds, info.cell_degrees, search.items)
         whole = None if time is None or time[0] is None or time[1] is None else (time[0], time[1])
-        return Loaded(info, bands, search, time_steps(search), area, whole)
+        return Loaded(info, bands, search, steps, area, whole, absent)
 
     def _search(
         self,
@@ -168,9 +179,26 @@ class Loader:
                         found.search.problems,
                         found.search.superseded,
                         found.search.filtered,
+                        found.absent,
                     )
                 )
         return tuple(result)
+
+
+def _may_be_absent(info: CollectionInfo, bounds: Bounds, search: Search) -> bool:
+    """True where a layer has no tile because there is only sea, not because something is amiss."""
+    west, south, east, north = bounds
+    return (
+        info.cell_degrees is not None
+        and not search.problems
+        and any(west <= b[2] and east >= b[0] and south <= b[3] and north >= b[1] for b in info.bboxes)
+    )
+
+
+def _bare_grid(found: Loaded) -> Grid:
+    """The grid of a layer that has no tile where it is asked for."""
+    size = min((b.gsd for b in found.bands if b.gsd is not None), default=10.0)
+    return Grid.snapped(utm_crs(*_centre(found, ())), size)
 
 
 def _open_stac(url: str) -> tuple[Catalog, str]:

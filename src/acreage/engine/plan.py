@@ -99,6 +99,7 @@ class SourceSummary:
         problems: of items, as far as they concern these bands.
         superseded: ids of items that a newer processing replaces.
         filtered: ids of items that a property filter leaves out.
+        absent: names of the tiles that a layer does not have over the area: null there.
     """
 
     node: int
@@ -109,6 +110,7 @@ class SourceSummary:
     problems: tuple[ItemProblem, ...]
     superseded: tuple[str, ...]
     filtered: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, order=True, slots=True)

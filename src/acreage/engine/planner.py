@@ -12,6 +12,8 @@ from acreage.engine.plan import Plan, SourceSummary
 from acreage.engine.quarantine import NOTHING, QuarantineList
 from acreage.engine.stages import Budget, cut_stages
 
+_NAMED = 12  # absent tiles that a note names
+
 
 def make_plan(
     graph: Graph,
@@ -53,6 +55,12 @@ def make_plan(
 
 def _notes(source: SourceSummary) -> list[str]:
     notes = []
+    if source.absent:
+        named = ", ".join(source.absent[:_NAMED])
+        more = f" and {len(source.absent) - _NAMED} more" if len(source.absent) > _NAMED else ""
+        notes.append(
+            f"{source.collection}: no tile for {named}{more} (only sea, or not published); null there"
+        )
     if source.problems:
         first = source.problems[0]
         notes.append(
