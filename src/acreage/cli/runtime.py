@@ -20,7 +20,9 @@ from rich.progress import (
 )
 
 from acreage.catalog import open_catalog
-from acreage.catalog.items import Catalog
+from acreage.catalog.access import Policy, configure
+from acreage.catalog.catalog import CompositeCatalog, SourceCatalog
+from acreage.catalog.index import IndexPolicy
 from acreage.core.errors import InvalidInput
 from acreage.core.settings import Settings
 from acreage.engine.stages import Budget
@@ -29,8 +31,10 @@ from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
 
-def catalog_at(address: str | None, settings: Settings) -> Catalog:
-    """The catalog that a command works on.
+def catalog_at(
+    address: str | None, settings: Settings, index: IndexPolicy | None = None
+) -> SourceCatalog | CompositeCatalog:
+    """The catalog that a command works on, through the index as the settings or `index` say.
 
     Raises:
         InvalidInput: neither the option nor the setting names one.
@@ -39,7 +43,21 @@ def catalog_at(address: str | None, settings: Settings) -> Catalog:
     found = address or settings.catalog
     if not found:
         raise InvalidInput("No catalog is given.", hint="Name it with --catalog, or set ACREAGE_CATALOG.")
-    return open_catalog(found)
+    configure(
+        Policy(
+            requests_per_second=settings.remote_requests_per_second,
+            connections=settings.remote_connections,
+            patience_s=settings.remote_patience_s,
+        )
+    )
+    return open_catalog(found, index=index or index_policy(settings))
+
+
+def index_policy(settings: Settings) -> IndexPolicy:
+    """Where the catalog index lies and how it is used."""
+    return IndexPolicy(
+        settings.index or settings.cache / "index", settings.index_use, settings.index_max_age_days
+    )
 
 
 def budget_of(settings: Settings, memory: str | None = None, threads: int | None = None) -> Budget:

@@ -10,7 +10,15 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ByteSize, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    ByteSize,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from acreage.core.errors import InvalidInput
@@ -100,6 +108,38 @@ class Settings(BaseSettings):
             "API address or a configuration file."
         ),
         json_schema_extra={"default": "none"},
+    )
+
+    remote_requests_per_second: PositiveFloat = Field(
+        default=100.0,
+        description="Requests that all threads together may send to one host of a remote store each second.",
+    )
+    remote_connections: PositiveInt = Field(
+        default=16, description="Requests to one host of a remote store that may be under way at once."
+    )
+    remote_patience_s: PositiveFloat = Field(
+        default=300.0,
+        description=(
+            "Seconds that one request to a remote store may take, with all its repetitions and the pauses "
+            "that the server asks for, before its file counts as unreadable."
+        ),
+    )
+
+    index: Path | None = Field(
+        default=None,
+        description="Folder for the catalog index: what searches found, kept for every later job.",
+        json_schema_extra={"default": "`index` in `ACREAGE_CACHE`"},
+    )
+    index_use: Literal["network", "always", "never"] = Field(
+        default="network",
+        description=(
+            "Which catalogs are read through an index: those over the network, those at hand as well, or none."
+        ),
+    )
+    index_max_age_days: NonNegativeFloat | None = Field(
+        default=None,
+        description="Days after which the index asks a catalog anew by itself.",
+        json_schema_extra={"default": "never"},
     )
 
     @model_validator(mode="after")

@@ -434,5 +434,6 @@ def shared() -> Transport:
 
 
 def configure(policy: Policy) -> Transport:
-    """Give this process a transport with another policy; counts begin anew."""
-    return _PROCESS.put(Transport(policy))
+    """Give this process a transport with this policy; where that is another one, counts begin anew."""
+    current = _PROCESS.get()
+    return current if current.policy == policy else _PROCESS.put(Transport(policy))
