@@ -47,6 +47,11 @@ def run_cubes(
 
 def cubes_of(plan: Plan, udf: UdfRunner | None = None, tolerance: int = 0) -> dict[str, Cube]:
     """The outputs of a plan, run as any plan; only the last step, writing files, takes the cubes instead."""
+    return settled(plan, udf=udf, tolerance=tolerance)[0]
+
+
+def settled(plan: Plan, **options: Any) -> tuple[dict[str, Cube], engine_run.RunResult]:
+    """As `cubes_of`, with the run's result; options as `run_plan` takes them."""
     found: dict[str, Cube] = {}
 
     def take(outputs: Any, _: Any) -> tuple[tuple[Path, ...], ...]:
@@ -60,8 +65,8 @@ def cubes_of(plan: Plan, udf: UdfRunner | None = None, tolerance: int = 0) -> di
         mock.patch.object(engine_run, "format_for", return_value=None),
         mock.patch.object(engine_run, "inputs_file", return_value=Path(folder) / "inputs.json"),
     ):
-        engine_run.run_plan(plan, Path(folder) / "out", udf=udf, tolerance=tolerance)
-    return found
+        result = engine_run.run_plan(plan, Path(folder) / "out", **options)
+    return found, result
 
 
 def assert_same_cube(a: Cube, b: Cube, graph: Mapping[str, Any] | None = None) -> None:

@@ -19,7 +19,6 @@ from rasterio.features import geometry_mask
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import transform as to_crs
 
 from acreage.catalog import plausibility
 from acreage.catalog.headers import is_local
@@ -259,7 +258,7 @@ def _inside_footprint(item: SourceItem, sample: _Sample) -> int:
     )
     crs = sample.box.grid.crs
     if crs != _LONLAT:
-        outline = to_crs(transformer(_LONLAT, crs).transform, outline)
+        outline = shapely.transform(outline, transformer(_LONLAT, crs).transform, interleaved=False)
     west, south, east, north = outline.bounds
     outline = shapely.make_valid(outline).buffer(-_INNER_SHARE * min(east - west, north - south))
     if outline.is_empty:
