@@ -1,4 +1,4 @@
-"""Every real Sentinel-2 item of three catalogs: baseline, and what is added to the digital numbers of each band.
+"""Every real Sentinel-2 item of three catalogs: baseline, and what is added to the numbers of each band.
 
 The table was read off the items and file names by eye. Where Earth Search says that it subtracted the offset
 nothing is to be added, whatever `raster:bands` repeats from the product.

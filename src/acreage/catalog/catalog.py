@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acreage.catalog.access import EVERYWHERE, Reach
+from acreage.catalog.clock import drop_clock_faults, present, strays
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.derive import derive_definition
 from acreage.catalog.grouping import drop_superseded
@@ -127,7 +128,11 @@ class SourceCatalog:
             entry.source_id, bounds, interval, self._pushed(entry, definition, query or {})
         )
         found = [_with_defaults(item, definition) for item in found]
-        found, undated = ([*found], []) if static else _dated(found)
+        undated: list[ItemProblem] = []
+        if not static:
+            found, undated = _dated(found)
+            found, wrong = drop_clock_faults(found, present())
+            undated += [*wrong, *self._strays(entry.source_id, bounds, interval)]
         kept, superseded = drop_superseded(found, definition.mosaic)
         check_known(query or {}, [item.properties for item in kept], collection_id)
         passing = [item for item in kept if matches(item.properties, query or {})]
@@ -139,6 +144,14 @@ class SourceCatalog:
             filtered=tuple(sorted({item.id for item in kept} - {item.id for item in passing})),
             notes=self._notes(entry, bounds, interval),
         )
+
+    def _strays(self, source_id: str, bounds: Bounds, interval: Interval) -> list[ItemProblem]:
+        """Items whose wrong time hides them from a search, where the source's items are all at hand."""
+        items = _local_items(self._source, source_id)
+        if items is None or interval == (None, None):
+            return []
+        inside = {item.id for item in items.find(bounds, interval)}
+        return strays([i for i in items.find(bounds) if i.id not in inside], interval, present())
 
     def gather(
         self, collection_id: str, bounds: Bounds, interval: Interval, told: Told | None = None

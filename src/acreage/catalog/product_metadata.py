@@ -16,8 +16,8 @@ from typing import Any
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from acreage.catalog.access import is_remote
-from acreage.catalog.fetch import Fetcher, resolve
+from acreage.catalog.access import Access, access_for, is_remote, shared
+from acreage.catalog.fetch import resolve
 from acreage.catalog.stac import StacItem
 from acreage.core.errors import CatalogError
 
@@ -83,14 +83,18 @@ def _href(item: StacItem, key: str) -> str | None:
     return resolve(href, item.address) if isinstance(href, str) and href else None
 
 
-def read_document(address: str) -> bytes:
+def read_document(address: str, access: Access | None = None) -> bytes:
     """The bytes of a document of at most 8 MB.
+
+    Args:
+        address: path or address.
+        access: how an address is reached, None for what the address alone tells.
 
     Raises:
         CatalogError: it cannot be read, or is larger.
     """
     if is_remote(address):
-        data = Fetcher().read_text(address).encode()
+        data = shared().document(address, access=access or access_for(address))
     else:
         try:
             with Path(address).open("rb") as file:

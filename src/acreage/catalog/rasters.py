@@ -19,7 +19,6 @@ from acreage.catalog.items import ItemProblem, Raster, SourceItem
 from acreage.catalog.product_metadata import (
     ProductMetadata,
     ProductMetadataError,
-    ReadDocument,
     product_metadata,
     read_document,
 )
@@ -61,7 +60,6 @@ def resolve_items(
     definition: CollectionDefinition,
     bands: Sequence[BandDefinition],
     headers: HeaderCache,
-    read: ReadDocument = read_document,
     reach: Reach = EVERYWHERE,
 ) -> tuple[list[SourceItem], list[ItemProblem]]:
     """Rasters of the requested bands of all items; an item without a single one is left out.
@@ -75,8 +73,7 @@ def resolve_items(
         definition: of the collection.
         bands: the requested ones.
         headers: reads the headers of files.
-        read: gives the bytes of a metadata document at an address; raises CatalogError.
-        reach: how remote files are reached.
+        reach: how remote files and documents are reached.
     """
     problems: list[ItemProblem] = []
     wanted: list[_Wanted] = []
@@ -93,7 +90,7 @@ def resolve_items(
                 problems.append(ItemProblem(item.id, band.name, found.reason, found.kind))
     known = headers.read({w.href: w.access for w in wanted if w.needs_header})
     rasters: dict[str, dict[str, Raster]] = {item.id: {} for item in items}
-    products = {item.id: _Product(item, read) for item in items}
+    products = {item.id: _Product(item, reach) for item in items}
     for each in wanted:
         header = known[each.href] if each.needs_header else None
         result = _raster(each, header, products[each.item.id])
@@ -107,20 +104,23 @@ def resolve_items(
 class _Product:
     """The own metadata of an item's product, read when first asked for."""
 
-    def __init__(self, item: StacItem, read: ReadDocument) -> None:
-        self._item, self._read = item, read
+    def __init__(self, item: StacItem, reach: Reach) -> None:
+        self._item, self._reach = item, reach
         self._found: list[ProductMetadata | ProductMetadataError | None] = []
 
     def __call__(self) -> ProductMetadata | None:
         if not self._found:
             try:
-                self._found.append(product_metadata(self._item, self._read))
+                self._found.append(product_metadata(self._item, self._document))
             except ProductMetadataError as error:
                 self._found.append(error)
         found = self._found[0]
         if isinstance(found, ProductMetadataError):
             raise found
         return found
+
+    def _document(self, address: str) -> bytes:
+        return read_document(*self._reach.place(address, self._item.href))
 
 
 def _other_product(item: StacItem, definition: CollectionDefinition) -> str | None:

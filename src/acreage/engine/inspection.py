@@ -258,7 +258,10 @@ def _inside_footprint(item: SourceItem, sample: _Sample) -> int:
     )
     crs = sample.box.grid.crs
     if crs != _LONLAT:
-        outline = shapely.transform(outline, transformer(_LONLAT, crs).transform, interleaved=False)
+        project = transformer(_LONLAT, crs)
+        outline = shapely.transform(
+            outline, lambda xy: np.column_stack(project.transform(xy[:, 0], xy[:, 1]))
+        )
     west, south, east, north = outline.bounds
     outline = shapely.make_valid(outline).buffer(-_INNER_SHARE * min(east - west, north - south))
     if outline.is_empty:
