@@ -108,7 +108,7 @@ def simulate_archive(
         WriteFailed: the disk refused.
     """
     forward = Forward(settings)
-    places = Places(forward)
+    places = Places(forward.ground)
     with whole_folder(out, overwrite=False, ours=()) as work:
         jobs = list(_jobs(work, settings, forward, places))
         published: list[Published] = []
@@ -161,21 +161,27 @@ def _jobs(work: Path, settings: ArchiveSettings, forward: Forward, places: Place
         for granule in granules_over(area):
             box = granule.box(10) if settings.full_granules else granule.cut(area)
             for one in seen:
-                yield partial(_optical, work, settings, places, granule, box, one)
+                yield partial(_optical, work, settings, forward, places, granule, box, one)
     if "sentinel-1" in settings.sensors:
         for cut in slices(settings):
-            yield partial(_radar, work, settings, places, cut)
+            yield partial(_radar, work, settings, forward, places, cut)
     if "dem" in settings.sensors:
-        yield partial(publish_dem, work, area, settings.full_granules, forward.elevation)
+        yield partial(publish_dem, work, area, settings.full_granules, forward.ground.elevation)
     if "worldcover" in settings.sensors:
         yield partial(publish_worldcover, work, area, settings.full_granules, forward.worldcover)
 
 
 def _optical(
-    work: Path, settings: ArchiveSettings, places: Places, granule: Granule, box: Box, one: Acquisition
+    work: Path,
+    settings: ArchiveSettings,
+    forward: Forward,
+    places: Places,
+    granule: Granule,
+    box: Box,
+    one: Acquisition,
 ) -> list[Published]:
     """All processings of one granule of an acquisition; none where the swath does not reach it."""
-    pixels, inside = optical_pixels(places, one.seen, one.sensed, box)
+    pixels, inside = optical_pixels(forward, places, one.seen, one.sensed, box)
     if not inside.any():
         return []
     middle = granule.middle
@@ -200,10 +206,12 @@ def _optical(
     return found
 
 
-def _radar(work: Path, settings: ArchiveSettings, places: Places, cut: Slice) -> list[Published]:
+def _radar(
+    work: Path, settings: ArchiveSettings, forward: Forward, places: Places, cut: Slice
+) -> list[Published]:
     radar = settings.radar_product
     box = radar_box(settings.published, cut, resolution(radar))
-    seen = radar_pixels(places, cut, box)
+    seen = radar_pixels(forward, places, cut, box, radar == "rtc")
     if seen is None:
         return []
     tight, pixels, inside = seen

@@ -16,15 +16,15 @@ from shapely.geometry.base import BaseGeometry
 from acreage.core.grid import Box, Grid, transformer
 from acreage.simulate.forward import Forward
 from acreage.simulate.granules import utm_zone
-from acreage.simulate.ground import Patch
-from acreage.simulate.lattice import coarser, ground_coordinates, square_mean
+from acreage.simulate.ground import Ground, Patch, points
+from acreage.simulate.lattice import coarser, finer
+from acreage.simulate.optics import digital_numbers
 from acreage.simulate.orbits import GROUND_CRS, Pass
 from acreage.simulate.publish.products import BANDS, BANDS_20M, OpticalPixels
 from acreage.simulate.publish.stac import degrees
 from acreage.simulate.schedule import Slice
 
 PIECE = 1024
-MAX_DN = 16_000
 _CACHED_PIXELS = 24_000_000
 _NOISE_M = 400.0  # width of the noise along the swath's edge in old products
 _NOISE_POWER = 3e-4
@@ -41,14 +41,13 @@ class Place:
     x: Float
     y: Float
     patch: Patch
-    elevation: Single
 
 
 class Places:
     """The ground under pieces of sensors' grids, kept for the next date as long as there is room."""
 
-    def __init__(self, forward: Forward) -> None:
-        self.forward = forward
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
         self._lock = threading.Lock()
         self._kept: OrderedDict[Box, Place] = OrderedDict()
         self._pixels = 0
@@ -59,8 +58,8 @@ class Places:
             if piece in self._kept:
                 self._kept.move_to_end(piece)
                 return self._kept[piece]
-        x, y = ground_coordinates(piece)
-        place = Place(x, y, self.forward.patch(x, y), self.forward.elevation(x, y))
+        x, y = points(piece)
+        place = Place(x, y, self._ground.at(x, y))
         with self._lock:
             if piece not in self._kept:
                 self._kept[piece] = place
@@ -72,7 +71,7 @@ class Places:
 
 
 def optical_pixels(
-    places: Places, seen: Pass, moment: datetime, box: Box
+    forward: Forward, places: Places, seen: Pass, sensed: datetime, box: Box
 ) -> tuple[OpticalPixels, NDArray[np.bool_]]:
     """A granule's pixels over `box` (10 m, edges on 20 m), and which 20 m pixels lie in the swath."""
     half = coarser(box, 2)
@@ -80,30 +79,21 @@ def optical_pixels(
     scl, inside = np.zeros(half.shape, np.uint8), np.zeros(half.shape, bool)
     for piece in box.windows(PIECE, PIECE):
         place = places.at(piece)
-        small = coarser(piece, 2)
-        rows, columns = piece.slices_in(box)
-        down, across = small.slices_in(half)
+        windows = {10: piece.slices_in(box), 20: coarser(piece, 2).slices_in(half)}
         # The corner that four 10 m pixels share is the middle of their 20 m pixel.
         x = (place.x[::2, ::2] + place.x[1::2, 1::2]) / 2
         y = (place.y[::2, ::2] + place.y[1::2, 1::2]) / 2
         here = seen.inside(x, y)
         if not here.any():
             continue
-        inside[down, across] = here
-        values, classes = places.forward.optical(place.patch, place.x, place.y, piece, seen, moment)
-        scl[down, across] = np.where(here, classes, 0)
-        whole = np.repeat(np.repeat(here, 2, axis=0), 2, axis=1)
-        for band, layer in zip(BANDS, values, strict=True):
-            if band in BANDS_20M:
-                bands[band][down, across] = _numbers(square_mean(layer), here)
-            else:
-                bands[band][rows, columns] = _numbers(layer, whole)
+        inside[windows[20]] = here
+        outside = {20: ~here, 10: ~np.repeat(np.repeat(here, 2, axis=0), 2, axis=1)}
+        image = forward.optical(place.patch, (x, y), piece, seen, sensed)
+        scl[windows[20]] = np.where(here, image.scl, 0)
+        for band, name in BANDS.items():
+            metres = 20 if band in BANDS_20M else 10
+            bands[band][windows[metres]] = digital_numbers(image.bands[name], outside[metres])
     return OpticalPixels(bands, scl), inside
-
-
-def _numbers(values: Single, inside: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    """Digital numbers: reflectance x 10000, at least 1; 0 outside of the swath."""
-    return np.where(inside, np.clip(np.rint(values * 10_000), 1, MAX_DN), 0).astype(np.uint16)
 
 
 def radar_box(area: tuple[float, float, float, float], cut: Slice, resolution: int) -> Box:
@@ -123,7 +113,7 @@ def _swath_middle(seen: Pass, area: tuple[float, float, float, float]) -> tuple[
 
 
 def radar_pixels(
-    places: Places, cut: Slice, box: Box
+    forward: Forward, places: Places, cut: Slice, box: Box, terrain_corrected: bool
 ) -> tuple[Box, dict[str, Single], NDArray[np.bool_]] | None:
     """A slice's pixels: the part of `box` that it fills, power of `vv` and `vh`, and where it is.
 
@@ -131,19 +121,19 @@ def radar_pixels(
     """
     inside = np.zeros(box.shape, bool)
     out = {key: np.full(box.shape, np.nan, np.float32) for key in ("vv", "vh")}
-    for piece in box.windows(PIECE, PIECE):
-        place = places.at(piece)
-        along = cut.seen.track.along(place.x, place.y)
-        here = cut.seen.inside(place.x, place.y) & (along >= cut.first) & (along <= cut.last)
+    for piece in box.windows(PIECE // 2, PIECE // 2):
+        x, y = points(piece)
+        along = cut.seen.track.along(x, y)
+        here = cut.seen.inside(x, y) & (along >= cut.first) & (along <= cut.last)
         if not here.any():
             continue
-        rows, columns = piece.slices_in(box)
-        inside[rows, columns] = here
-        seen = places.forward.sigma0(place.patch, place.x, place.y, place.elevation, piece, cut.seen)
+        window = piece.slices_in(box)
+        inside[window] = here
+        seen = _backscatter(forward, places, cut, piece, terrain_corrected)
         for key, power in seen.items():
             if cut.has_border_noise:
-                power = _with_border_noise(power, cut, place, piece)
-            out[key][rows, columns] = np.where(here, power, np.nan)
+                power = _with_border_noise(power, cut.seen, x, y, piece)
+            out[key][window] = np.where(here, power, np.nan)
     if not inside.any():
         return None
     rows, columns = _extent(inside, 1), _extent(inside, 0)
@@ -153,10 +143,23 @@ def radar_pixels(
     return tight, {k: np.ascontiguousarray(v[rows, columns]) for k, v in out.items()}, inside[rows, columns]
 
 
-def _with_border_noise(power: Single, cut: Slice, place: Place, piece: Box) -> Single:
+def _backscatter(
+    forward: Forward, places: Places, cut: Slice, piece: Box, terrain_corrected: bool
+) -> dict[str, Single]:
+    factor = round(piece.grid.res_x / 10)
+    fine = finer(piece, factor)
+    # One pixel more all round, so that slopes at a piece's edge are those of the whole.
+    place = places.at(fine.expand(1, 1))
+    elevation = None if terrain_corrected else forward.ground.elevation(place.x, place.y)
+    power = forward.backscatter(place.patch, place.x, place.y, elevation, cut.start.date(), cut.seen)
+    vv, vh = (np.ascontiguousarray(v[1:-1, 1:-1]) for v in power)
+    return forward.speckled((vv, vh), piece, factor, cut.seen)
+
+
+def _with_border_noise(power: Single, seen: Pass, x: Float, y: Float, piece: Box) -> Single:
     """Very low values along both edges of the swath, as processors before IPF 2.90 left them."""
-    edge = ~cut.seen.inside_by(place.x, place.y, _NOISE_M)
-    rng = np.random.default_rng([cut.seen.absolute_orbit, piece.x0 & 0xFFFFFFFF, piece.y0 & 0xFFFFFFFF])
+    edge = ~seen.inside_by(x, y, _NOISE_M)
+    rng = np.random.default_rng([seen.absolute_orbit, piece.x0 & 0xFFFFFFFF, piece.y0 & 0xFFFFFFFF])
     noise = (rng.random(power.shape, np.float32) * _NOISE_POWER + 1e-7).astype(np.float32)
     return np.where(edge, noise, power)
 

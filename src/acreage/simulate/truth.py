@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from acreage.core.grid import Box
 from acreage.simulate.forward import Forward
-from acreage.simulate.lattice import ground_coordinates
+from acreage.simulate.ground import points
 from acreage.simulate.publish.rasters import write_cog
 from acreage.simulate.settings import ArchiveSettings
 
@@ -20,11 +20,11 @@ _ROWS = 1024
 def reflectance(settings: ArchiveSettings, box: Box, day: date) -> NDArray[np.float32]:
     """Reflectance of the ground on a day without atmosphere or noise: (10, rows, columns) float32, 0..1.
 
-    Bands in the order of `publish.products.BANDS`; `box` on any grid, values at its pixels' centres.
+    Bands in the order of `surface.BANDS_10`; `box` on any grid, values at its pixels' centres.
     """
     forward = Forward(settings)
-    x, y = ground_coordinates(box)
-    return forward.reflectance(forward.patch(x, y), day)
+    x, y = points(box)
+    return forward.reflectance(forward.ground.at(x, y), day)
 
 
 def write_truth(folder: Path, settings: ArchiveSettings, forward: Forward) -> None:
@@ -32,7 +32,7 @@ def write_truth(folder: Path, settings: ArchiveSettings, forward: Forward) -> No
     box = settings.box
     code, landcover = np.zeros(box.shape, np.uint8), np.zeros(box.shape, np.uint8)
     for piece in box.windows(_ROWS, _ROWS):
-        patch = forward.patch(*ground_coordinates(piece))
+        patch = forward.ground.at(*points(piece))
         window = piece.slices_in(box)
         code[window], landcover[window] = patch.code, patch.landcover
     names = {f"CLASS_{c.code}": c.name for c in forward.phenology.covers if c.code}

@@ -23,6 +23,7 @@ from acreage.simulate.publish.products import (
     stamp,
 )
 from acreage.simulate.publish.rasters import write_cog
+from acreage.simulate.sun import sun_position
 
 COLLECTION = "sentinel-2-l2a"
 EXTENSIONS = (
@@ -112,7 +113,7 @@ def _asset(band: str, product: OpticalProduct) -> stac.Json:
 def _properties(product: OpticalProduct) -> stac.Json:
     p, tile = product.processing, product.granule
     middle = product.footprint.centroid
-    azimuth, elevation = stac.sun(product.moment, middle.x, middle.y)
+    azimuth, elevation = sun_position(product.moment, middle.x, middle.y)
     created = stamp(p.generated, 3)
     return {
         "created": created,

@@ -17,8 +17,19 @@ from acreage.simulate.orbits import Pass
 
 BANDS_10M = ("B02", "B03", "B04", "B08")
 BANDS_20M = ("B05", "B06", "B07", "B8A", "B11", "B12")
-# In the order in which the forward model has them.
-BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+# Their names in the forward model.
+BANDS: Mapping[str, str] = {
+    "B02": "blue",
+    "B03": "green",
+    "B04": "red",
+    "B05": "rededge1",
+    "B06": "rededge2",
+    "B07": "rededge3",
+    "B08": "nir",
+    "B8A": "nir08",
+    "B11": "swir16",
+    "B12": "swir22",
+}
 # Classes of the SCL with their names in item properties (Sentinel-2 L2A product definition).
 SCL_CLASSES: Mapping[int, str] = {
     1: "saturated_defective_pixel",

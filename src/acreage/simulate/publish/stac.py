@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +74,6 @@ def numbers(values: Sequence[float]) -> list[float]:
 def grid_fields(box: Box) -> Json:
     """`proj:shape` and `proj:transform` of a file."""
     return {"proj:shape": list(box.shape), "proj:transform": numbers(tuple(box.affine)[:6])}
-
-
-def sun(moment: datetime, longitude: float, latitude: float) -> tuple[float, float]:
-    """Azimuth and elevation of the sun in degrees, to about half a degree (Cooper's declination)."""
-    day = moment.timetuple().tm_yday
-    declination = math.radians(23.45 * math.sin(math.radians(360.0 * (284 + day) / 365.0)))
-    hour = math.radians((moment.hour + moment.minute / 60.0 - 12.0) * 15.0 + longitude)
-    phi = math.radians(latitude)
-    up = math.sin(phi) * math.sin(declination) + math.cos(phi) * math.cos(declination) * math.cos(hour)
-    east = -math.cos(declination) * math.sin(hour)
-    north = math.cos(phi) * math.sin(declination) - math.sin(phi) * math.cos(declination) * math.cos(hour)
-    return math.degrees(math.atan2(east, north)) % 360.0, math.degrees(math.asin(up))
 
 
 def write_catalog(

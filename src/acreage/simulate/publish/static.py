@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from acreage.core.grid import Box, Grid, transformer
-from acreage.simulate.lattice import ground_coordinates
+from acreage.simulate.ground import points
 from acreage.simulate.orbits import GROUND_CRS
 from acreage.simulate.publish import stac
 from acreage.simulate.publish.products import Published, stamp
@@ -205,7 +205,7 @@ def _parts(tile: Box, bounds: Bounds, whole: bool, values: Values, dtype: Any) -
         wanted = tile.grid.box_covering(*around).intersect(tile)
     found = {}
     for piece in wanted.windows(_CHUNK, _CHUNK):
-        x, y = ground_coordinates(piece)
+        x, y = points(piece)
         found[piece] = np.asarray(values(x, y)).astype(dtype)
     return found
 
