@@ -1,7 +1,7 @@
 """A web server on loopback with range requests, and faults on demand.
 
-What it serves comes from a backend: a folder's files, or another server behind it. Faults are decided for each
-request before the backend is asked.
+What it serves comes from a backend: a folder's files, or another server behind it. Faults are decided for
+each request before the backend is asked.
 """
 
 from __future__ import annotations

@@ -207,14 +207,13 @@ class RemoteRasters:
                 dataset = _in_context(lambda: rasterio.open(name, opener=opener, sharing=False))
         except RasterioError as error:
             self._forget(key)
-            reason = _reason(opener, error)
-            if reason is error and "not recognized" in str(error):
+            if opener.error is None and "not recognized" in str(error):
                 raise AccessFailed(
                     f"{shown(key[0])} holds {file.size()} bytes that are no image of a known format.",
                     hint="Look at what its server sends.",
                     kind="not-an-image",
                 ) from error
-            raise reason from error
+            raise _reason(opener, error) from error
         if opener.error is not None:
             self._drop(key, _Open(dataset, opener))
             raise opener.error

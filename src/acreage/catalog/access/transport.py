@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -44,6 +45,15 @@ _HOPELESS = (
 )
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _REGION = re.compile(r"<Region>([a-z0-9-]{1,32})</Region>")
+
+
+def _no_details(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+# At this level they log addresses with their queries, and what is signed.
+for _name in ("urllib3.connectionpool", "botocore.auth"):
+    logging.getLogger(_name).addFilter(_no_details)
 
 
 @dataclass(frozen=True, slots=True)
