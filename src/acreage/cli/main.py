@@ -27,6 +27,10 @@ COMMANDS: Mapping[str, CommandAt] = {
     "execute": CommandAt(
         "acreage.cli.execute:execute", "Run a process graph on a catalog, without a server."
     ),
+    "index": CommandAt(
+        "acreage.cli.index:index_command",
+        "Ask a catalog for an area and season once, and keep the answer for every later job.",
+    ),
     "train": CommandAt("acreage.cli.train:train_command", "Train a crop type model on labelled time series."),
     "validate": CommandAt(
         "acreage.cli.validate:validate_command", "Measure accuracy on samples that were not trained on."

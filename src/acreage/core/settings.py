@@ -133,7 +133,8 @@ class Settings(BaseSettings):
     index_use: Literal["network", "always", "never"] = Field(
         default="network",
         description=(
-            "Which catalogs are read through an index: those over the network, those at hand as well, or none."
+            "Which catalogs are read through an index: `network` for those over the network, `always` for "
+            "those at hand as well, or `never`."
         ),
     )
     index_max_age_days: NonNegativeFloat | None = Field(
@@ -151,7 +152,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _folders_are_folders(self) -> Self:
-        for name in ("scratch", "cache", "quarantine"):
+        for name in ("scratch", "cache", "quarantine", "index"):
             folder = getattr(self, name)
             if folder is not None and folder.exists() and not folder.is_dir():
                 raise ValueError(f"{PREFIX}{name.upper()} names {folder}, which is not a folder")

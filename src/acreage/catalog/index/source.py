@@ -55,6 +55,7 @@ class IndexReport:
         collection: its id in the catalog.
         items: how many.
         degrees: square degrees of longitude and latitude that were asked for.
+        whole: all of the collection was asked for.
         asked: first and last time it was asked, ms since 1970; None where it never was.
         size: bytes on disk.
         problems: what could not be used.
@@ -64,6 +65,7 @@ class IndexReport:
     collection: str
     items: int
     degrees: float
+    whole: bool
     asked: tuple[int, int] | None
     size: int
     problems: int
@@ -181,6 +183,7 @@ class IndexedSource:
             collection=collection,
             items=store.count,
             degrees=cells * CELL_DEGREES**2,
+            whole=any(a.block == WORLD for a in asked),
             asked=(min(a.at for a in asked), max(a.at for a in asked)) if asked else None,
             size=store.size,
             problems=len({p for p, _ in store.manifest.problems}),

@@ -94,6 +94,7 @@ class CollectionStore:
     _state: Manifest = field(default_factory=Manifest, repr=False)
     _stamp: tuple[int, int, int] | None = field(default=None, repr=False)
     _files: dict[str, RowFile] = field(default_factory=dict, repr=False)
+    _ids: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict, repr=False)
 
     @property
     def manifest(self) -> Manifest:
@@ -172,7 +173,7 @@ class CollectionStore:
     ) -> Changes:
         """Take the complete answer about a block: new and changed items in, vanished ones out."""
         state = self.manifest
-        known = self._known(state)
+        known = self._known(state, [row.item.id for row in rows])
         new = [row for row in rows if row.item.id not in known]
         changed = [row for row in rows if row.item.id in known and known[row.item.id][2] != row.digest]
         vanished = self._vanished(state, block, {row.item.id for row in rows})
@@ -215,16 +216,22 @@ class CollectionStore:
             if path.suffix in (".parquet", ".rows", ".part") and path.stem not in names:
                 path.unlink(missing_ok=True)
 
-    def _known(self, state: Manifest) -> dict[str, tuple[str, int, int]]:
-        """Part, row and digest of every item by id."""
+    def _known(self, state: Manifest, wanted: Sequence[str]) -> dict[str, tuple[str, int, int]]:
+        """Part, row and digest of those of the ids that are kept."""
+        names = {part.name for part in state.parts}
+        self._ids = {name: ids for name, ids in self._ids.items() if name in names}
+        for part in state.parts:
+            if part.name not in self._ids:
+                table = self._file(part.name).columns("id", "digest")
+                pairs = zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
+                self._ids[part.name] = {i: (row, digest) for row, (i, digest) in enumerate(pairs)}
         known: dict[str, tuple[str, int, int]] = {}
         for part in state.parts:
-            table = self._file(part.name).columns("id", "digest")
-            gone = set(part.dropped)
-            columns = zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
-            for row, (identifier, digest) in enumerate(columns):
-                if row not in gone:
-                    known[identifier] = (part.name, row, digest)
+            ids, gone = self._ids[part.name], set(part.dropped)
+            for identifier in wanted:
+                at = ids.get(identifier)
+                if at is not None and at[0] not in gone:
+                    known[identifier] = (part.name, *at)
         return known
 
     def _vanished(self, state: Manifest, block: Block, answered: set[str]) -> dict[str, tuple[str, int]]:
