@@ -15,6 +15,7 @@ import numpy as np
 from acreage.catalog.items import Raster
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box
+from acreage.engine.decode import border_halo
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program
 from acreage.engine.mosaic import source_region
 from acreage.engine.plan import Estimate, PlanNode, Stage
@@ -93,16 +94,17 @@ def estimate(nodes: Sequence[PlanNode], stages: Sequence[Stage], budget: Budget)
 
 def _tally_source(op: SourceOp, regions: Sequence[Box], tally: _Tally) -> None:
     """Count the blocks that these regions decode; rasters of one shape and place are counted together."""
-    alike: dict[tuple[Box, str, str], list[Raster]] = defaultdict(list)
+    alike: dict[tuple[Box, str, str, int], list[Raster]] = defaultdict(list)
     names: dict[str, str] = {}
     for step in op.steps:
         for item in step.items:
             for band in op.bands:
                 raster = item.rasters.get(band)
                 if raster is not None:
-                    alike[(raster.box, raster.dtype, band)].append(raster)
+                    halo = border_halo(raster.border)
+                    alike[(raster.box, raster.dtype, band, halo)].append(raster)
                     names.setdefault(raster.href, item.id)
-    for (box, dtype, band), rasters in alike.items():
+    for (box, dtype, band, halo), rasters in alike.items():
         rows, columns = _block(rasters[0], names[rasters[0].href], band)
         counts = np.zeros((-(-box.height // rows), -(-box.width // columns)), np.int32)
         pixels = 0
@@ -110,6 +112,7 @@ def _tally_source(op: SourceOp, regions: Sequence[Box], tally: _Tally) -> None:
             part = source_region(box, region, op.method)
             if part.is_empty:
                 continue
+            part = part.expand(halo, halo).intersect(box)
             r, c = part.slices_in(box)
             counts[r.start // rows : -(-r.stop // rows), c.start // columns : -(-c.stop // columns)] += 1
             pixels += part.size

@@ -11,12 +11,14 @@ import numpy as np
 from acreage.catalog import open_catalog
 from acreage.catalog.cells import absent_cells
 from acreage.catalog.items import BandInfo, Bounds, Catalog, CollectionInfo, Interval, Search, SourceItem
+from acreage.catalog.query import check_known
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import NoDataAvailable, ProcessParameterInvalid
 from acreage.core.grid import Box, Grid, crs_name, transformer, utm_crs
 from acreage.core.temporal import Instant, format_instant
 from acreage.engine.graph import Graph, GraphNode
 from acreage.engine.plan import PlanNode, SourceSummary
+from acreage.engine.property_filters import as_query, passes
 from acreage.engine.sources import (
     GridRequest,
     SourceOp,
@@ -27,7 +29,7 @@ from acreage.engine.sources import (
     pick_bands,
     time_steps,
 )
-from acreage.processes.callback import Callback, NodeRef, as_masked
+from acreage.processes.callback import NodeRef
 from acreage.processes.constraints import (
     SpatialConstraint,
     band_constraint,
@@ -146,11 +148,14 @@ class Loader:
         properties: Mapping[str, Any] | None,
     ) -> Search:
         # All bands are resolved, so that two loads of one collection share a search and their mosaics agree.
-        key = (id(catalog), info.id, bounds, time)
+        filters = properties or {}
+        query = as_query(filters)
+        key = (id(catalog), info.id, bounds, time, repr(sorted(query.items())))
         if key not in self._searches:
-            self._searches[key] = catalog.search(info.id, bounds, time or (None, None))
+            self._searches[key] = catalog.search(info.id, bounds, time or (None, None), None, query)
         search = self._searches[key]
-        items = tuple(i for i in search.items if _passes(i, properties or {}))
+        check_known(filters, [i.properties for i in search.items], info.id)
+        items = tuple(i for i in search.items if passes(i, filters))
         kept = {i.id for i in items}
         left_out = {i.id for i in search.items} - kept
         names = {b.name for b in bands} | {info.mosaic_reference}
@@ -158,7 +163,7 @@ class Loader:
             p for p in search.problems if p.item not in left_out and (p.asset in names or not p.asset)
         )
         filtered = tuple(sorted(left_out | set(search.filtered)))
-        return Search(items, problems, search.superseded, filtered)
+        return Search(items, problems, search.superseded, filtered, search.notes)
 
     def summaries(self, nodes: Sequence[PlanNode]) -> tuple[SourceSummary, ...]:
         """What the load nodes of a plan read."""
@@ -180,6 +185,7 @@ class Loader:
                         found.search.superseded,
                         found.search.filtered,
                         found.absent,
+                        found.search.notes,
                     )
                 )
         return tuple(result)
@@ -191,6 +197,7 @@ def _may_be_absent(info: CollectionInfo, bounds: Bounds, search: Search) -> bool
     return (
         info.cell_degrees is not None
         and not search.problems
+        and not search.filtered
         and any(west <= b[2] and east >= b[0] and south <= b[3] and north >= b[1] for b in info.bboxes)
     )
 
@@ -303,23 +310,6 @@ def _extent(found: Loaded, items: Sequence[SourceItem], grid: Grid) -> Box:
     for raster in {r.box for i in items for n, r in i.rasters.items() if n in names}:
         box = box.union(raster.project(grid))
     return box
-
-
-def _passes(item: SourceItem, properties: Mapping[str, Any]) -> bool:
-    """True where an item's properties satisfy every filter; a property that it does not have fails it."""
-    for name, condition in properties.items():
-        if not isinstance(condition, Callback):
-            raise ProcessParameterInvalid(
-                f"The filter on property {name!r} is not a process graph.",
-                hint='Give {"process_graph": {...}} per property.',
-            )
-        value = item.properties.get(name)
-        if value is None or isinstance(value, Mapping):
-            return False
-        result = as_masked(condition.evaluate({"value": value}))
-        if not (bool(result.validity().all()) and bool(np.all(result.values))):
-            return False
-    return True
 
 
 def _nothing(info: CollectionInfo, bounds: Bounds, time: Interval | None, search: Search) -> str:
