@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from acreage.simulate.lattice import coarser
 from acreage.simulate.publish import stac
 from acreage.simulate.publish.products import (
     BANDS,
     BANDS_20M,
-    BOA_OFFSET,
     SCL_CLASSES,
     OpticalPixels,
     OpticalProduct,
@@ -56,13 +53,11 @@ def publish_optical(folder: Path, product: OpticalProduct, pixels: OpticalPixels
     tile = product.granule
     name = f"{product.seen.letters}_{tile.tile}_{sensed:%Y%m%d}_{p.sequence}_L2A"
     home = folder / COLLECTION / name
-    added = BOA_OFFSET if p.has_offset and product.offset_kept else 0
+    added = p.offset if product.offset_kept else 0
     assets: dict[str, stac.Json] = {}
     for band in BANDS:
         box = coarser(product.box, 2) if band in BANDS_20M else product.box
-        values = pixels.bands[band]
-        shifted = values + np.where(values > 0, np.uint16(added), np.uint16(0)) if added else values
-        write_cog(home / f"{band}.tif", shifted, box, 0)
+        write_cog(home / f"{band}.tif", pixels.digital_numbers(band, added), box, 0)
         assets[ASSETS[band][0]] = _asset(band, product)
     scl_box = coarser(product.box, 2)
     write_cog(home / "SCL.tif", pixels.scl, scl_box, 0, codes=True)

@@ -70,6 +70,11 @@ class Processing:
         return float(self.baseline) >= 4.0
 
     @property
+    def offset(self) -> int:
+        """What its digital numbers are too high by: 1000 or 0."""
+        return BOA_OFFSET if self.has_offset else 0
+
+    @property
     def number(self) -> str:
         """As in product names: `N0400`."""
         return f"N{self.baseline.replace('.', '')}"
@@ -100,6 +105,12 @@ class OpticalProduct:
     footprint: BaseGeometry
     percentages: Mapping[int, float]
     offset_kept: bool
+
+    @property
+    def satellite(self) -> str:
+        """As `Sentinel-2A`."""
+        kind, number = self.seen.satellite.split("-")
+        return f"{kind.capitalize()}-{number.upper()}"
 
     @property
     def safe(self) -> str:
@@ -153,6 +164,11 @@ class OpticalPixels:
 
     bands: Mapping[str, NDArray[np.uint16]]
     scl: NDArray[np.uint8]
+
+    def digital_numbers(self, band: str, offset: int) -> NDArray[np.uint16]:
+        """A band with an offset on all its valid pixels."""
+        values = self.bands[band]
+        return np.where(values > 0, values + np.uint16(offset), np.uint16(0)) if offset else values
 
 
 @dataclass(frozen=True)
