@@ -3,7 +3,8 @@
 **Offset of Sentinel-2 digital numbers.** Vegetation is dark in blue and red whatever the season, and the
 scene classification (SCL) that names it was made by the processor from the right reflectances, so it does not
 move with the fault. A pixel is *dark* where the smaller one of B02 and B04 is below 1000 DN (0.1); it has
-*collapsed* where the larger one is at most 10 DN, or null. Vegetation's brightness in B08 tells the scale.
+*collapsed* where B04 is at most 10 DN, or null (B02 is not asked: it may be over-corrected in winter).
+Vegetation's brightness in B08 tells the scale.
 
 Found on real pixels: `flanders-2019`, 72 dates of one site with farmland, and four whole granules in the Alps
 at 120 m (`benchmarks/real_granules.py`, docs/real-granules.md). For scenes with at least 30 vegetation
@@ -12,8 +13,11 @@ at 120 m (`benchmarks/real_granules.py`, docs/real-granules.md). For scenes with
 | | real | offset left in (+1000) | removed twice (-1000) | DN / 10 | DN x 10 |
 |---|---|---|---|---|---|
 | dark share of vegetation | 0.568 .. 1.000 | 0.000 | | | |
-| collapsed share of vegetation | 0.000 | | 0.227 .. 1.000 | | |
-| median reflectance of vegetation in B08 | 0.195 .. 0.516 | | | .. 0.052 | 1.95 .. |
+| collapsed share of vegetation | 0.000 .. 0.001 | | 0.227 .. 1.000 | | |
+| median reflectance of vegetation in B08 | 0.195 .. 0.516 | | | 0.019 .. 0.052 | 1.95 .. 5.16 |
+
+Of 76 scenes 47 have that many; each of the five faults was found in all 47, and none of the 76 was refused as
+it is.
 
 The thresholds lie in the gaps, far from the real side. Where fewer than 30 pixels are vegetation (clouds,
 snow, water, desert) nothing can be told, and nothing is refused.
@@ -104,12 +108,12 @@ def judge_reflectance(bands: Mapping[str, BandSample], scl: Array | None) -> Ver
         return Verdict("cannot tell", f"only {number} sampled pixels are vegetation", figures={"n": number})
     found = {name: sample.harmonised[vegetation] for name, sample in bands.items()}
     figures: dict[str, float] = {"n": number}
-    if "B02" in found and "B04" in found:
-        verdict = _offset(found["B02"], found["B04"], figures)
-        if verdict is not None:
-            return verdict
     if "B08" in found:
         verdict = _scale(found["B08"] * bands["B08"].scale, figures)
+        if verdict is not None:
+            return verdict
+    if "B02" in found and "B04" in found:
+        verdict = _offset(found["B02"], found["B04"], figures)
         if verdict is not None:
             return verdict
     if len(figures) == 1:
@@ -118,12 +122,12 @@ def judge_reflectance(bands: Mapping[str, BandSample], scl: Array | None) -> Ver
 
 
 def _offset(blue: Array, red: Array, figures: dict[str, float]) -> Verdict | None:
-    collapsed = ~(np.fmax(blue, red) > COLLAPSED_DN)
+    collapsed = ~(red > COLLAPSED_DN)
     figures["collapsed share"] = float(collapsed.mean())
     if figures["collapsed share"] > MOST_COLLAPSED_SHARE:
         return Verdict(
             "implausible",
-            f"{figures['collapsed share']:.0%} of the vegetation has no reflectance left in B02 and B04: "
+            f"{figures['collapsed share']:.0%} of the vegetation has no reflectance left in B04: "
             "the offset of 1000 was subtracted twice, or was never added",
             figures=figures,
         )
