@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.completeness.conftest import AREA, BANDS, GRAPH, ITEMS, MARCH, S2, Archive, along_x, over_time
+from tests.support.breakable_archive import AREA, BANDS, GRAPH, ITEMS, MARCH, S2, Archive, along_x, over_time
 from tests.support.engine_runs import assert_same_cube, settled
 from tests.support.faults import FAULTS, FileFault, break_block, cut_tail, html
 from tests.support.tiny_archive import chain, load, node

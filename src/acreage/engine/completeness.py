@@ -195,7 +195,7 @@ def account(
         if key not in known:
             raise InputsUnaccounted(f"{_shown(key)} failed, and the plan does not expect it.")
     result = tuple(_fate(e, read, failures, lost, touched) for e in expected)
-    if len({a.key for a in result}) != len(known):
+    if len(result) != len(known):
         raise InputsUnaccounted(f"Of {len(known)} expected inputs {len(result)} are accounted for.")
     return result
 
