@@ -203,3 +203,10 @@ def test_an_array_is_a_valid_value_whatever_is_in_it() -> None:
     assert lists(call("is_valid", x=array)) == [True, True]
     assert lists(call("is_nodata", x=array)) == [False, False]
     assert lists(call("is_nan", x=array)) == [False, False]
+
+
+@pytest.mark.parametrize(("process_id", "expected"), [("gt", True), ("eq", False), ("lte", False)])
+def test_a_literal_beyond_float32_is_compared_as_it_is(process_id: str, expected: bool) -> None:
+    pixels_of_float32 = Masked(np.array([897.2, np.float32(3.4e38)], np.float32))
+    found = call(process_id, x=6.1e38, y=pixels_of_float32)
+    assert found.values.tolist() == [expected, expected]

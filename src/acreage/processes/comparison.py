@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ from acreage.processes.logic import and_
 from acreage.processes.math import absolute, subtract
 from acreage.processes.operands import aligned, cast, elementwise, finish, joint_validity, operand
 from acreage.processes.registry import array_process
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @array_process("eq")
@@ -152,7 +155,12 @@ def _compare(function: Callable[..., Array], x: Any, y: Any) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    return value.values if isinstance(value, Masked) else value
+    if isinstance(value, Masked):
+        return value.values
+    # A literal that float32 cannot hold would overflow beside float32 values; a NumPy scalar widens them.
+    if isinstance(value, float) and math.isfinite(value) and abs(value) > _FLOAT32_MAX:
+        return np.float64(value)
+    return value
 
 
 def _constant(answer: bool, *operands: Any) -> Any:
