@@ -2,9 +2,10 @@
 
     python scripts/fit_phenology.py ../shared/data
 
-Source of most crops: the French parcel register of 2023 with dekad composites (labels/dekad_2023_FRA_...); of
-potatoes and sugar beet, which it lacks: the one parcel of each in flanders-2019. Method: the median series of a
-class (at least five parcels a dekad), in each band a base plus common double logistic terms; the terms' days by
+Source of most crops: the French parcel register of 2023 with dekad composites (labels/dekad_2023_FRA_...);
+of potatoes and sugar beet, which it lacks: the one parcel of each in flanders-2019. Method: the median series
+of a class (at least five parcels a dekad), in each band a base plus common double logistic terms; the
+terms' days by
 non-linear least squares (bands weighted by the inverse of their deviation), the amounts by linear least
 squares within (variable projection). Only figures are stored. Covers that no data was fitted to keep the
 figures they have in the file ("invented": true).
@@ -50,9 +51,11 @@ class Fit:
     rmse: Float  # (bands,)
 
     def on(self, days: Float) -> Float:
+        """(T, bands)"""
         return self.base + np.tensordot(basis(self.shapes, days), self.amounts, axes=1)
 
     def change(self, days: Float) -> Float:
+        """(T, bands) without the base."""
         return self.on(days) - self.base
 
 
@@ -130,8 +133,10 @@ def choose_terms(days: Float, values: Float, least: float = -np.inf) -> Fit:
 def spread_of(fit: Fit, days: Float, series: Float) -> dict[str, float]:
     """Deviations between parcels of (N, T, bands) series, robust (1.4826 times the median deviation).
 
-    Each parcel gets the shift (a grid of 3 days) and the factor of the terms that leave least; then the factor
-    of the base; then what remains along the terms, dekad by dekad. Held below 10 days, 0.2, 0.2 and 0.15: beyond
+    Each parcel gets the shift (a grid of 3 days) and the factor of the terms that leave least; then the
+    factor
+    of the base; then what remains along the terms, dekad by dekad. Held below 10 days, 0.2, 0.2 and 0.15:
+    beyond
     that, clouds that the composites left and the few samples show rather than the parcels.
     """
     scale = np.nanstd(series, axis=(0, 1))
@@ -166,6 +171,7 @@ def spread_of(fit: Fit, days: Float, series: Float) -> dict[str, float]:
 
 
 def robust(values: Float) -> float:
+    """Standard deviation from the median deviation."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
@@ -198,7 +204,7 @@ def french(data: Path) -> tuple[Float, dict[str, Float], dict[str, Float]]:
 
 
 def flemish(data: Path, label: str) -> tuple[Float, Float, Float, Float]:
-    """One crop of the Flemish site: days felt at the reference place with (T, 9) reflectance, days with (T, 2) dB."""
+    """One crop of Flanders: days felt at the reference place with (T, 9) reflectance, days with (T, 2) dB."""
     delay = season_delay(4.06, 50.75, 40.0)
     shapes = gpd.read_file(data / FLANDERS / "parcels.gpkg")
     shapes = shapes[shapes["croptype"].astype(str) == label]
@@ -240,12 +246,13 @@ def _inside(path: Path, shapes: gpd.GeoDataFrame) -> NDArray[np.bool_]:
 def _median(path: Path, shapes: gpd.GeoDataFrame, inside: NDArray[np.bool_]) -> float:
     values = _band(path, shapes)[0]
     if values.shape != inside.shape:
-        values = np.kron(values, np.ones((inside.shape[0] // values.shape[0],) * 2))
+        values = values.repeat(inside.shape[0] // values.shape[0], axis=0)
+        values = values.repeat(inside.shape[1] // values.shape[1], axis=1)
     return float(np.median(values[inside]))
 
 
 def narrow_nir(data: Path) -> dict[str, Any]:
-    """B8A, which the French series lack, from B07 and B08: least squares over the clear pixels of Flanders."""
+    """B8A, which the French series lack, from B07 and B08: least squares on clear pixels of Flanders."""
     rows = []
     for item in sorted((data / FLANDERS / "sentinel-2-l2a").glob("S2*")):
         with rasterio.open(item / "scl.tif") as source:
@@ -274,7 +281,7 @@ def narrow_nir(data: Path) -> dict[str, Any]:
 
 
 def widen(values: Float, nir08: dict[str, Any], base: bool) -> list[float]:
-    """Nine fitted bands to all twelve; the coastal and the water vapour band are invented from their neighbours."""
+    """Nine fitted bands to all twelve; B01 and B09 are invented from their neighbours."""
     by = dict(zip(FITTED, values.tolist(), strict=True))
     by["nir08"] = nir08["rededge3"] * by["rededge3"] + nir08["nir"] * by["nir"]
     by["nir09"] = by["nir08"] * 1.01
@@ -283,6 +290,7 @@ def widen(values: Float, nir08: dict[str, Any], base: bool) -> list[float]:
 
 
 def terms_of(fit: Fit, amounts: list[list[float]]) -> list[dict[str, Any]]:
+    """The terms as the file has them."""
     return [
         {"rise": [round(s, 1), round(r, 1)], "fall": [round(e, 1), round(f, 1)], "amount": amount}
         for (s, r, e, f), amount in zip(fit.shapes.tolist(), amounts, strict=True)
@@ -290,6 +298,7 @@ def terms_of(fit: Fit, amounts: list[list[float]]) -> list[dict[str, Any]]:
 
 
 def entry_of(optical: Fit, radar: Fit, nir08: dict[str, Any]) -> dict[str, Any]:
+    """The curves of a cover as the file has them."""
     return {
         "optical": {
             "base": widen(optical.base, nir08, True),
@@ -302,10 +311,11 @@ def entry_of(optical: Fit, radar: Fit, nir08: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fit_french(data: Path, nir08: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def fit_french(data: Path, nir08: dict[str, Any], only: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Curves, spreads and residuals of the classes of the French series, or of `only` some."""
     days, optical, radar = french(data)
     out = {}
-    for name in optical:
+    for name in only or tuple(optical):
         medians, levels = class_medians(optical[name]), class_medians(radar[name])
         seen, heard = np.isfinite(medians).all(axis=1), np.isfinite(levels).all(axis=1)
         light = choose_terms(days[seen], medians[seen], 0.008)
@@ -331,6 +341,7 @@ def fit_french(data: Path, nir08: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def fit_flemish(data: Path, nir08: dict[str, Any], spread: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Curves and residuals of the crops of one parcel."""
     out = {}
     for name, label in SPARSE.items():
         days, optical, times, radar = flemish(data, label)

@@ -24,7 +24,8 @@ GREATEST_DELAY = 40.0
 CONTINENTAL_DAYS = 6.0
 """Days of delay at 30 degrees east of the reference's meridian; invented."""
 
-# EPSG:3035: Lambert azimuthal equal area, origin 52 N 10 E, false easting and northing; the sphere of equal area
+# EPSG:3035: Lambert azimuthal equal area, origin 52 N 10 E, false easting and northing; the sphere of
+# equal area
 # (authalic radius of GRS 80) is within 0.2 degrees, which is less than a day of delay.
 _RADIUS, _X0, _Y0 = 6371007.181, 4321000.0, 3210000.0
 _LAT0, _LON0 = math.radians(52.0), math.radians(10.0)

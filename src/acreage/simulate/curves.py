@@ -20,7 +20,8 @@ from acreage.core.errors import InvalidInput
 
 Float = NDArray[np.float64]
 BANDS = (
-    "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "nir09", "swir16", "swir22",
+    "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3",
+    "nir", "nir08", "nir09", "swir16", "swir22",
 )  # fmt: skip
 """Sentinel-2 bands by the names of Earth Search, in the order of wavelength."""
 YEAR = 365.25

@@ -19,7 +19,7 @@ from acreage.simulate.noise import hash2, mix, normal_of, unit
 BLOCK = 2400.0
 """Metres between the lattice points of blocks."""
 JITTER = 0.3
-"""Greatest move of a lattice point, as a share of BLOCK. Up to 0.3 the nearest of 3 x 3 points is the nearest."""
+"""Greatest move of a lattice point, as a share of BLOCK; up to 0.3 the nearest point is one of 3 x 3."""
 TRACK = 2.5
 """Metres: half the width of the tracks between parcels of a block."""
 ROAD = 4.0
@@ -38,7 +38,7 @@ class BlockTable(NamedTuple):
 
     Attributes:
         frame: (4,) x and y of its point, cosine and sine of its direction.
-        walls: (walls, 3) half-planes n . p <= c around it: nx, ny, c, in the turned frame, ny and nx of length 1.
+        walls: (walls, 3) half-planes n . p <= c around it in the turned frame: nx, ny (length 1), c.
         cuts: (nodes, 2) axis (0: u, 1: v) and place of each cut; NaN for leaves.
         children: (nodes, 2) nodes below and above the cut; for leaves the leaf's number twice.
         leaves: (leaves, 4) u0, v0, u1, v1 of each leaf.

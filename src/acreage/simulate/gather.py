@@ -22,12 +22,13 @@ class Blocks(NamedTuple):
     """Tables of many blocks, one after another; `*_start` say where each begins.
 
     Attributes:
-        index: (columns, rows) number in this table of block (i + i0, j + j0), -1 where it has none.
+        lookup: (columns, rows) number in this table of block (i + i0, j + j0), -1 where it has none.
         ids: parcel id of each block's leaf 0.
+        closed: (leaves,) whether the cover goes on over the tracks, as a forest does.
     The others: as in `fields.BlockTable`, and what `landuse.describe_parcels` says of the leaves.
     """
 
-    index: NDArray[np.int32]
+    lookup: NDArray[np.int32]
     i0: int
     j0: int
     ids: NDArray[np.int64]
@@ -43,6 +44,7 @@ class Blocks(NamedTuple):
     clipped: NDArray[np.bool_]
     area: NDArray[np.float64]
     cover: NDArray[np.uint8]
+    closed: NDArray[np.bool_]
     vigour: NDArray[np.float32]
     shift: NDArray[np.float32]
 
@@ -86,7 +88,7 @@ def _leaf(blocks: Blocks, block: int, u: float, v: float) -> int:
     while not math.isnan(blocks.cuts[start + node, 1]):
         value = u if blocks.cuts[start + node, 0] == 0.0 else v
         node = blocks.children[start + node, 0 if value <= blocks.cuts[start + node, 1] else 1]
-    return blocks.leaf_start[block] + blocks.children[start + node, 0]
+    return int(blocks.leaf_start[block] + blocks.children[start + node, 0])
 
 
 @njit(nogil=True, cache=True)
@@ -107,6 +109,7 @@ def fill_patch(
     season: NDArray[np.float32],
 ) -> None:
     """Fill flat arrays of `Patch` for flat arrays of places. `track`: the cover of tracks and margins."""
+    scale = 1.0 / TEXTURE_METRES
     texture = mix(seed ^ _U(0x7E87))
     block, leaf = -1, -1
     bx, by, cos, sin = 0.0, 0.0, 1.0, 0.0
@@ -114,40 +117,34 @@ def fill_patch(
     for k in range(x.size):
         dx, dy = x[k] - bx, y[k] - by
         u, v = cos * dx + sin * dy, cos * dy - sin * dx
-        # The last place's leaf holds the next one mostly; only a leaf at the block's edge must look at the walls.
+        # The last place's leaf holds the next one mostly; only a leaf at the block's edge must look at the
+        # walls.
         inside = u0 < u <= u1 and v0 < v <= v1
         depth = 1e9
         if inside and clipped:
             depth = _depth(blocks, block, u, v)
             inside = depth > 0.0
         if not inside:
-            i, j = block_of(seed, x[k], y[k])
-            block = blocks.index[i - blocks.i0, j - blocks.j0]
-            bx, by, cos, sin = (
-                blocks.frame[block, 0],
-                blocks.frame[block, 1],
-                blocks.frame[block, 2],
-                blocks.frame[block, 3],
-            )
-            dx, dy = x[k] - bx, y[k] - by
-            u, v = cos * dx + sin * dy, cos * dy - sin * dx
+            if block < 0 or _depth(blocks, block, u, v) <= 0.0:
+                i, j = block_of(seed, x[k], y[k])
+                block = blocks.lookup[i - blocks.i0, j - blocks.j0]
+                bx, by = blocks.frame[block, 0], blocks.frame[block, 1]
+                cos, sin = blocks.frame[block, 2], blocks.frame[block, 3]
+                dx, dy = x[k] - bx, y[k] - by
+                u, v = cos * dx + sin * dy, cos * dy - sin * dx
             leaf = _leaf(blocks, block, u, v)
-            u0, v0, u1, v1 = (
-                blocks.leaves[leaf, 0],
-                blocks.leaves[leaf, 1],
-                blocks.leaves[leaf, 2],
-                blocks.leaves[leaf, 3],
-            )
+            u0, v0 = blocks.leaves[leaf, 0], blocks.leaves[leaf, 1]
+            u1, v1 = blocks.leaves[leaf, 2], blocks.leaves[leaf, 3]
             clipped = blocks.clipped[leaf]
             depth = _depth(blocks, block, u, v) if clipped else 1e9
         margin = min(u - u0, u1 - u, v - v0, v1 - v)
         grown = margin >= TRACK and depth >= ROAD and blocks.area[leaf] > 0.0
-        c = int(blocks.cover[leaf]) if grown else track
+        c = int(blocks.cover[leaf]) if grown or blocks.closed[leaf] else track
         parcel[k] = blocks.ids[block] + leaf - blocks.leaf_start[block] if grown else -1
         cover[k] = c
         code[k] = codes[c]
         landcover[k] = landcovers[c]
-        shade = 1.0 + TEXTURE * value_noise(texture, x[k] / TEXTURE_METRES, y[k] / TEXTURE_METRES)
+        shade = 1.0 + TEXTURE * value_noise(texture, x[k] * scale, y[k] * scale)
         vigour[k] = shade * (blocks.vigour[leaf] if grown else 1.0)
         shift[k] = blocks.shift[leaf] if grown else 0.0
         season[k] = blocks.season[block]

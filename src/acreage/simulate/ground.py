@@ -21,7 +21,7 @@ from acreage.simulate.calendar import lonlat, season_delay
 from acreage.simulate.curves import Phenology
 from acreage.simulate.fields import BLOCK, ROAD, TRACK, BlockTable, block_point, cut_block, parcel_polygon
 from acreage.simulate.gather import Blocks, fill_patch, used_blocks
-from acreage.simulate.landuse import OTHERS, describe_parcels, local_shares
+from acreage.simulate.landuse import CLOSED, OTHERS, describe_parcels, local_shares
 from acreage.simulate.noise import key_of, mix
 from acreage.simulate.relief import elevation_of, elevations
 from acreage.simulate.scales import Scales
@@ -61,7 +61,7 @@ class Patch:
 
     def __getitem__(self, window: Any) -> Patch:
         """The patch of a window (a tuple of slices)."""
-        return Patch(*(getattr(self, f.name)[window] for f in fields(self)))
+        return Patch(*(np.ascontiguousarray(getattr(self, f.name)[window]) for f in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,7 @@ class Ground:
         self._key = np.uint64(key_of("ground", seed))
         self._others = np.array([phenology.index(name) for name in OTHERS])
         names = sorted({name for m in scales.mixes for name, _ in m.shares})
+        self._closed = np.array([phenology.index(name) for name in CLOSED])
         self._crop_names = tuple(names)
         self._crops = np.array([phenology.index(name) for name in names])
         covers = phenology.covers
@@ -179,7 +180,7 @@ class Ground:
             return np.concatenate([getattr(b.table, name) for b in found])
 
         return Blocks(
-            index=index,
+            lookup=index,
             i0=i0,
             j0=j0,
             ids=ids,
@@ -194,7 +195,8 @@ class Ground:
             leaves=joined("leaves"),
             clipped=joined("clipped"),
             area=joined("area"),
-            cover=np.concatenate([b.cover for b in found]),
+            cover=(cover := np.concatenate([b.cover for b in found])),
+            closed=np.isin(cover, self._closed),
             vigour=np.concatenate([b.vigour for b in found]),
             shift=np.concatenate([b.shift for b in found]),
         )
@@ -226,7 +228,8 @@ def split_of(number: int) -> str:
 def points(box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """EPSG:3035 coordinates (rows, columns) of the centres of a box's pixels.
 
-    Exact at every 64th pixel of the box's lattice and linear between, so that overlapping boxes agree; for UTM
+    Exact at every 64th pixel of the box's lattice and linear between, so that overlapping boxes agree; for
+    UTM
     pixels of 10 m this is off by less than 2 mm. A grid in degrees is fine too.
     """
     if box.grid.crs == CRS:

@@ -24,6 +24,9 @@ OTHERS = (
 )
 """Covers outside arable land, in the order in which `cover_of` takes their indices."""
 
+CLOSED = ("broadleaf_forest", "conifer_forest", "built", "water", "bare_rock")
+"""Covers that go on over the tracks between their parcels."""
+
 
 @njit(nogil=True, cache=True)
 def wild_cover(
@@ -34,28 +37,27 @@ def wild_cover(
     Forests, villages, lakes and grassland lie where noises of some kilometres are high; the thresholds, hence
     the shares of the covers, are invented.
     """
-    grass, broad, conifer, shrub, built, rock, water = (
-        others[0], others[1], others[2], others[3], others[4], others[5], others[6],
-    )  # fmt: skip
+    grass, broad, conifer = int(others[0]), int(others[1]), int(others[2])
+    shrub, built, rock, water = int(others[3]), int(others[4]), int(others[5]), int(others[6])
     height = elevation_of(seed, x, y)
     fringe = 0.18 * normal_of(bits)
-    if octaves(seed ^ _U(71), x, y, 7e3, 3, 0.5) + 0.5 * fringe > 2.15 and height < 900.0:
+    if octaves(seed ^ _U(71), x, y, 5e3, 3, 0.5) + 0.5 * fringe > 2.1 and height < 900.0:
         return water
     if (
-        octaves(seed ^ _U(72), x, y, 4.2e3, 3, 0.55) + fringe > 1.62 - (0.25 if area < 6e3 else 0.0)
+        octaves(seed ^ _U(72), x, y, 2.6e3, 3, 0.55) + fringe > 1.85 - (0.25 if area < 6e3 else 0.0)
         and height < 1100.0
     ):
         return built
     if height > 2000.0 + 300.0 * fringe:
         return rock
-    region = 0.45 * octaves(seed ^ _U(73), x, y, 60e3, 3, 0.5)
-    wood = octaves(seed ^ _U(74), x, y, 9e3, 4, 0.55) + region + fringe + max(0.0, height - 250.0) / 450.0
-    if wood > 0.85:
+    region = 0.35 * octaves(seed ^ _U(73), x, y, 60e3, 3, 0.5)
+    wood = octaves(seed ^ _U(74), x, y, 5.5e3, 4, 0.55) + region + fringe + max(0.0, height - 250.0) / 450.0
+    if wood > 1.1:
         if height > 1500.0 and unit(mix(bits)) < 0.5:
             return grass
         kind = octaves(seed ^ _U(75), x, y, 15e3, 2, 0.5) + (height - 500.0) / 500.0
         return conifer if kind + fringe > 0.3 else broad
-    if wood > 0.78 and unit(mix(bits ^ _U(3))) < 0.5:
+    if wood > 1.04 and unit(mix(bits ^ _U(3))) < 0.5:
         return shrub
     meadow = (
         octaves(seed ^ _U(76), x, y, 5e3, 4, 0.6)
@@ -63,7 +65,7 @@ def wild_cover(
         + 3.0 * fringe
         + max(0.0, height - 200.0) / 500.0
     )
-    return grass if meadow > 0.75 else -1
+    return grass if meadow > 0.95 else -1
 
 
 @njit(nogil=True, cache=True)
@@ -96,7 +98,10 @@ def local_shares(seed: np.uint64, x: float, y: float, shares: NDArray[np.float64
     for k in range(shares.size):
         liking = octaves(mix(seed ^ _U(77)) + _U(k), x, y, 22e3, 2, 0.6)
         out[k] = shares[k] * math.exp(0.45 * liking)
-    return out / out.sum()
+    total = out.sum()
+    for k in range(out.size):
+        out[k] /= total
+    return out
 
 
 @njit(nogil=True, cache=True)

@@ -1,4 +1,5 @@
-"""The forward model of Sentinel-2 L2A: ground and sky to what the sensor's products hold, on any window of pixels.
+"""The forward model of Sentinel-2 L2A: ground and sky to what the sensor's products hold, on any window of
+pixels.
 
 Noise is drawn for each pixel of the sensor's lattice by the key of the datatake, so that two granules of one
 datatake in one zone hold the same pixels where they overlap, and windows agree with the whole.
@@ -28,7 +29,8 @@ NOISE = 0.0035
 """Deviation of the reflectance noise at a reflectance of 0.25; invented, within the sensor's requirement."""
 CALIBRATION = 0.012
 """Deviation of a datatake's error of the atmospheric correction, as a factor; invented."""
-# By band of BANDS; all invented: what haze adds at its densest, the brightness of clouds, how dark shadows are.
+# By band of BANDS; all invented: what haze adds at its densest, the brightness of clouds, how dark shadows
+# are.
 HAZE = (0.070, 0.055, 0.040, 0.030, 0.025, 0.020, 0.018, 0.014, 0.012, 0.012, 0.005, 0.003)
 CLOUD = (0.66, 0.65, 0.64, 0.66, 0.67, 0.68, 0.68, 0.69, 0.69, 0.60, 0.50, 0.38)
 CIRRUS = (0.17, 0.17, 0.165, 0.165, 0.165, 0.16, 0.16, 0.155, 0.15, 0.10, 0.09, 0.07)
@@ -42,7 +44,8 @@ class OpticalImage:
     """A window of a Sentinel-2 L2A scene.
 
     Attributes:
-        bands: surface reflectance 0..1 as the product has it, float32, each on its own pixels (10, 20 or 60 m).
+        bands: surface reflectance 0..1 as the product has it, float32, each on its own pixels (10, 20 or
+        60 m).
         scl: scene classification, uint8, 20 m; never 0, which is for pixels outside of the swath.
     """
 
@@ -100,7 +103,7 @@ def optical(
         gains = np.array([1.0 + noise * CALIBRATION * _drawn(number, b) for b in which], np.float32)
         through_air(
             ground[metres], above.cloud, above.cirrus, above.haze, above.shadow, factor, air, gains,
-            mix(number + _U(metres)), place[0], place[1], np.float32(NOISE * noise), _LEVELS,
+            _U(mix(number + _U(metres))), place[0], place[1], NOISE * noise, _LEVELS,
         )  # fmt: skip
         bands |= {name: ground[metres][i] for i, name in enumerate(names)}
     place = (origin[0] // 2, origin[1] // 2)
@@ -115,7 +118,7 @@ def digital_numbers(
     `offset` is 1000 from processing baseline 04.00 on (where BOA_ADD_OFFSET is -1000).
     """
     out = np.empty(reflectances.shape, np.uint16)
-    _numbers(reflectances, np.float32(offset), out)
+    _numbers(reflectances, float(offset), out)
     if outside is not None:
         out[outside] = 0
     return out
@@ -131,7 +134,7 @@ def _numbers(values: NDArray[np.float32], offset: float, out: NDArray[np.uint16]
         for j in range(values.shape[1]):
             out[i, j] = min(
                 np.float32(65535),
-                max(np.float32(1), values[i, j] * np.float32(10000) + offset + np.float32(0.5)),
+                max(np.float32(1), values[i, j] * np.float32(10000) + np.float32(offset + 0.5)),
             )
 
 
@@ -172,5 +175,6 @@ def through_air(
                 value += h * (air[0, k] - np.float32(0.15) * value)
                 value += v * (air[2, k] - np.float32(0.3) * value)
                 value += c * (air[1, k] - value)
-                value = value * gains[k] + noise * drawn * np.sqrt(np.float32(0.25) + np.float32(3.0) * value)
+                size = np.float32(noise) * np.sqrt(np.float32(0.25) + np.float32(3.0) * value)
+                value = value * gains[k] + size * drawn
                 values[k, i, j] = max(np.float32(0.0001), value)

@@ -34,6 +34,7 @@ SLOPE_DB = 9.0
 """dB for a slope of 1 (45 degrees) towards the sensor; invented, small."""
 LOOK_AZIMUTH = {"ascending": 80.0, "descending": 280.0}
 """Direction in which a right-looking sensor looks, degrees from north."""
+_RAIN_NODE = 2000.0  # metres; moisture is linear between these places, which are the same for all requests
 _U = np.uint64
 
 
@@ -44,13 +45,40 @@ def moisture(x: NDArray[np.float64], y: NDArray[np.float64], day: date, seed: in
     """
     shape = np.shape(x)
     x, y = (np.ascontiguousarray(a, np.float64).ravel() for a in (x, y))
+    if not x.size:
+        return np.empty(shape, np.float32)
+    x0, y0 = math.floor(x.min() / _RAIN_NODE) * _RAIN_NODE, math.floor(y.min() / _RAIN_NODE) * _RAIN_NODE
+    nodes_x = np.arange(x0, x.max() + 2 * _RAIN_NODE, _RAIN_NODE)
+    nodes_y = np.arange(y0, y.max() + 2 * _RAIN_NODE, _RAIN_NODE)
+    at_x, at_y = np.meshgrid(nodes_x, nodes_y, indexing="ij")
     spell, part = divmod(day.toordinal(), 8)
-    out = np.zeros(x.size, np.float32)
-    for step, weight in ((0, part / 8.0), (-1, 1.0 - part / 8.0)):
+    weights = {0: part / 8.0, -1: 1.0 - part / 8.0}
+    nodes = np.zeros(at_x.size, np.float32)
+    for step, weight in weights.items():
         key = _U(key_of("moisture", seed, spell + step))
-        out += np.float32(weight) * octaves_at(key, x, y, 80e3, 3, 0.5)
+        nodes += np.float32(weight) * octaves_at(key, at_x.ravel(), at_y.ravel(), 80e3, 3, 0.5)
     # Two independent fields joined by these weights would be calmer between spells.
-    return (out / np.float32(math.hypot(part / 8.0, 1.0 - part / 8.0))).reshape(shape)
+    nodes /= np.float32(math.hypot(*weights.values()))
+    out = np.empty(x.size, np.float32)
+    _between_nodes(x, y, x0, y0, nodes.reshape(at_x.shape), out)
+    return out.reshape(shape)
+
+
+@njit(nogil=True, cache=True)
+def _between_nodes(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    x0: float,
+    y0: float,
+    nodes: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    for k in range(x.size):
+        gx, gy = (x[k] - x0) / _RAIN_NODE, (y[k] - y0) / _RAIN_NODE
+        i, j = int(gx), int(gy)
+        u, v = gx - i, gy - j
+        near = (1 - u) * nodes[i, j] + u * nodes[i + 1, j]
+        out[k] = (1 - v) * near + v * ((1 - u) * nodes[i, j + 1] + u * nodes[i + 1, j + 1])
 
 
 def sigma0(
@@ -100,7 +128,7 @@ def sigma0(
 
 
 def facing_slope(elevation: NDArray[np.float32], pixel: float, orbit: Orbit) -> NDArray[np.float32]:
-    """Slope towards the sensor (rows, columns), -0.5..0.5: rise a metre of ground, positive where it faces it."""
+    """Slope towards the sensor (rows, columns), -0.5..0.5; positive where the ground faces it."""
     down, right = np.gradient(elevation.astype(np.float32), np.float32(pixel))
     azimuth = math.radians(LOOK_AZIMUTH[orbit])
     rise = right * math.sin(azimuth) - down * math.cos(azimuth)
@@ -112,7 +140,8 @@ def speckle(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Factors of the power of VV and VH (rows, columns): gamma of mean 1 and variance 1 / looks, float32.
 
-    `key` names the acquisition; `origin` is the column and row of the first pixel on the product's lattice, so that
+    `key` names the acquisition; `origin` is the column and row of the first pixel on the product's
+    lattice, so that
     any window of an acquisition has the whole's speckle. Pixels are independent; 0 looks gives ones.
     """
     if looks < 0:

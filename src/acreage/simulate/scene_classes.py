@@ -47,7 +47,8 @@ def classify(
 ) -> NDArray[np.uint8]:
     """SCL of a window at 20 m, from what was seen and the true sky.
 
-    `bands`: observed reflectance, with blue, red and nir at 10 m; `sky` at 20 m; `place`: column and row of the
+    `bands`: observed reflectance, with blue, red and nir at 10 m; `sky` at 20 m; `place`: column and row
+    of the
     first 20 m pixel on the zone's lattice.
     """
     blue, red, nir = (means(bands[b], 2) for b in ("blue", "red", "nir"))
@@ -63,7 +64,7 @@ def classify(
     )
     out = np.empty(blue.shape, np.uint8)
     fill_classes(
-        blue, red, nir, sky.cloud, sky.cirrus, sky.shadow, mix(key ^ _U(0x5C1)), place[0], place[1], limits,
+        blue, red, nir, sky.cloud, sky.cirrus, sky.shadow, _U(mix(key ^ _U(0x5C1))), *place, limits,
         errors.edge, errors.unclassified, _GAUSS, out,
     )  # fmt: skip
     return out

@@ -117,7 +117,7 @@ def _amplitudes(scales: CloudScales) -> tuple[NDArray[np.float64], NDArray[np.fl
 def _toward_sun(
     x: NDArray[np.float64], y: NDArray[np.float64], moment: datetime, height: float
 ) -> tuple[NDArray[np.float64], float, float]:
-    """(columns, rows, 2) metres in the plane from a place to the cloud that shades it; x and y of the first node."""
+    """(columns, rows, 2) metres from a place to the cloud that shades it, and x and y of the first node."""
     x0, y0 = math.floor(x.min() / _NODE) * _NODE, math.floor(y.min() / _NODE) * _NODE
     columns, rows = int((x.max() - x0) // _NODE) + 2, int((y.max() - y0) // _NODE) + 2
     to_degrees, to_plane = transformer("EPSG:3035", "EPSG:4326"), transformer("EPSG:4326", "EPSG:3035")
@@ -195,9 +195,9 @@ def fill_sky(
         dy = (1 - v) * ((1 - u) * nodes[i, j, 1] + u * nodes[i + 1, j, 1]) + v * (
             (1 - u) * nodes[i, j + 1, 1] + u * nodes[i + 1, j + 1, 1]
         )
-        shadow[k] = (1.0 - cloud[k]) * _opacity(key, x[k] + dx, y[k] + dy, weights, rest, threshold)
-        veil = octaves(high, x[k], 2.5 * y[k], 250e3, 3, 0.55) + 0.15 * value_noise(
-            high, x[k] / 6e3, y[k] / 15e3
-        )
+        shaded = _opacity(key, x[k] + dx, y[k] + dy, weights, rest, threshold)
+        shadow[k] = (1.0 - cloud[k]) * shaded
+        veil = octaves(high, x[k], 2.5 * y[k], 250e3, 3, 0.55)
+        veil += 0.15 * value_noise(high, x[k] / 6e3, y[k] / 15e3)
         cirrus[k] = min(1.0, max(0.0, (veil - cirrus_threshold) / 1.2))
         haze[k] = min(1.0, max(0.0, 0.18 + 0.2 * octaves(air, x[k], y[k], 90e3, 2, 0.5)))

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 def sun_position(moment: datetime, longitude: float, latitude: float) -> tuple[float, float]:
     """Azimuth (degrees from north, eastward) and elevation (degrees) of the sun, to about half a degree.
 
-    `moment` is in UTC unless it says otherwise; degrees. Spencer 1971's series for declination and equation of time.
+    `moment` is in UTC unless it says otherwise; degrees. Spencer 1971's series for declination and
+    equation of time.
     """
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     hours = moment.hour + moment.minute / 60 + moment.second / 3600

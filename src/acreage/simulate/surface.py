@@ -1,4 +1,4 @@
-"""Reflectance of the simulated ground: parcels' curves looked up for many pixels, and averaged to sensor pixels."""
+"""Reflectance of the simulated ground: parcels' curves looked up for pixels, and averaged to the sensor's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _U = np.uint64
 def reflectance(
     phenology: Phenology, patch: Patch, day: date, bands: tuple[str, ...] = BANDS_10
 ) -> NDArray[np.float32]:
-    """Reflectance of the ground (bands, *patch.shape), float32, 0..1: the truth, without atmosphere and noise.
+    """Reflectance of the ground (bands, *patch.shape), float32, 0..1: the truth, without atmosphere and
+    noise.
 
     Raises:
         InvalidInput: a band is none of Sentinel-2's.
@@ -40,14 +41,20 @@ def reflectance(
     out = np.empty((len(bands), int(np.prod(patch.shape))), np.float32)
     which = np.array([BANDS.index(b) for b in bands], np.int64)
     t = phenology.tables
-    _each(float(day_of_year(day)), *_flat(patch), t.base, t.change, t.brightness, t.greenness, which, out)
+    _each(
+        float(day_of_year(day)), patch.parcel.ravel(), patch.cover.ravel(), patch.vigour.ravel(),
+        patch.shift_days.ravel(), patch.season_days.ravel(),
+        t.base, t.change, t.brightness, t.greenness, which, out,
+    )  # fmt: skip
     return out.reshape(len(bands), *patch.shape)
 
 
 def sensor_surface(phenology: Phenology, patch: Patch, day: date) -> dict[int, NDArray[np.float32]]:
-    """Reflectance of the ground on the sensor's pixels: {10: (4, H, W), 20: (6, H/2, W/2), 60: (2, H/6, W/6)}.
+    """Reflectance of the ground on the sensor's pixels: {10: (4, H, W), 20: (6, H/2, W/2), 60: (2, H/6,
+    W/6)}.
 
-    `patch` holds the ground at the centres of 10 m pixels (H, W); coarser pixels are means of these. 60 m is left
+    `patch` holds the ground at the centres of 10 m pixels (H, W); coarser pixels are means of these. 60 m
+    is left
     out where a side is no multiple of 6. Bands in the order of B10, B20 and B60.
 
     Raises:
@@ -64,9 +71,8 @@ def sensor_surface(phenology: Phenology, patch: Patch, day: date) -> dict[int, N
     sixties = np.zeros((len(B60), -(-rows // 6), -(-columns // 6)), np.float32)
     t = phenology.tables
     order = np.array([BANDS.index(b) for b in (*B10, *B20, *B60)], np.int64)
-    flat = _flat(patch)
     _squares(
-        float(day_of_year(day)), *(a.reshape(rows, columns) for a in flat),
+        float(day_of_year(day)), patch.parcel, patch.cover, patch.vigour, patch.shift_days, patch.season_days,
         np.ascontiguousarray(t.base[:, order]), np.ascontiguousarray(t.change[:, :, order]),
         t.brightness, t.greenness, out[10], out[20], sixties,
     )  # fmt: skip
@@ -92,11 +98,6 @@ def patch_felt(patch: Patch, day: date) -> NDArray[np.float64]:
     d = float(day_of_year(day))
     warp = 0.3 + 0.7 * math.cos((d - 150.0) * (2.0 * math.pi / 365.25))
     return np.asarray(d - patch.season_days.astype(np.float64) * warp - patch.shift_days)
-
-
-def _flat(patch: Patch) -> tuple[NDArray[np.generic], ...]:
-    arrays = (patch.parcel, patch.cover, patch.vigour, patch.shift_days, patch.season_days)
-    return tuple(np.ascontiguousarray(a).ravel() for a in arrays)
 
 
 @njit(nogil=True, cache=True, inline="always")
