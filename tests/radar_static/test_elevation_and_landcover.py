@@ -151,6 +151,22 @@ def test_an_area_that_no_file_covers_has_no_pixels(catalog: Catalog) -> None:
     assert (found.pixels, found.counts, found.share, found.resolution) == (0, {40: 0}, 0.0, 0.0)
 
 
+def test_a_plain_folder_of_the_published_files_is_a_catalog(files: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiles").mkdir()
+    for file in (LANDCOVER_FILE, DEM_FILE):
+        (tmp_path / "tiles" / file).symlink_to(files / file)
+    catalog = open_catalog(tmp_path)
+    assert MAP in catalog.collections()
+    (found,) = class_counts(catalog, MAP, [DEGREE], (40,), 40)
+    assert found.pixels > 4_000_000
+    assert catalog.search("ESA_WORLDCOVER_10M_2020_V1", (6, 0, 7, 1)).items == ()
+    (item,) = catalog.search("COPERNICUS_30", (6.5, 0.5, 6.6, 0.6)).items
+    assert item.id == "Copernicus_DSM_COG_10_N00_00_E006_00_DEM"
+    assert item.rasters["DEM"].box.shape == (3600, 3600)
+    plan = plan_of(elevation_under_cropland((5.5, 0.0, 6.78, 0.43)), catalog, 2048)
+    assert any(n.startswith("COPERNICUS_30: no tile for N00E005 ") for n in plan.notes)
+
+
 # --- small made files ---
 
 RES = 1 / 1200

@@ -2,17 +2,20 @@
 
 Bare GeoTIFFs lie as `FOLDER/COLLECTION/ITEM/BAND.tif`. The name of the item's folder holds its date, as
 `20190801` or `20190801T105022` (UTC) or a year alone; static collections such as elevation need none. The
-file's stem is the asset key.
-Grid and footprint are read from the files.
+file's stem is the asset key. Elevation and land cover under the names that they are published with
+(`published_names.yaml`) may lie anywhere. Grid and footprint are read from the files.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml
 from shapely.geometry import box as to_box
 from shapely.geometry import mapping
 
@@ -76,22 +79,44 @@ def _is_item(data: Json) -> bool:
 
 
 def _bare_rasters(folder: Path, fetcher: Fetcher) -> StaticSource | None:
-    by_item: dict[Path, list[Path]] = {}
+    published = _published(folder)
+    items = [(collection, name, {asset: path}) for path, (collection, name, asset) in published.items()]
+    by_item: dict[Path, dict[str, Path]] = {}
     for path in sorted(folder.glob("*/*/*")):
-        if path.suffix.lower() in _RASTERS and path.is_file():
-            by_item.setdefault(path.parent, []).append(path)
+        if path.suffix.lower() in _RASTERS and path.is_file() and path not in published:
+            by_item.setdefault(path.parent, {})[path.stem] = path
+    items += [(place.parent.name, place.name, files) for place, files in by_item.items()]
     collections: dict[str, StaticCollection] = {}
-    for place, paths in by_item.items():
-        identifier = place.parent.name
-        home = collections.setdefault(identifier, StaticCollection({"type": "Collection", "id": identifier}))
-        home.documents.append(Document(str(place / "item"), _item_of_rasters(place, paths)))
+    for collection, name, files in items:
+        home = collections.setdefault(collection, StaticCollection({"type": "Collection", "id": collection}))
+        place = next(iter(files.values())).parent
+        home.documents.append(Document(str(place / name), _item_of_rasters(collection, name, place, files)))
     return StaticSource(str(folder), collections, fetcher) if collections else None
 
 
-def _item_of_rasters(place: Path, paths: list[Path]) -> Json | CatalogError:
-    """A STAC item for the files of one folder, or why there is none."""
+def _published(folder: Path) -> dict[Path, tuple[str, str, str]]:
+    """Files under published names: collection, item and asset key of each."""
+    found: dict[Path, tuple[str, str, str]] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _RASTERS and p.is_file()):
+        for pattern, collection, asset in _published_names():
+            match = pattern.fullmatch(path.name)
+            if match is not None:
+                found[path] = (collection, match["item"], asset)
+    return found
+
+
+@cache
+def _published_names() -> tuple[tuple[re.Pattern[str], str, str], ...]:
+    text = (resources.files("acreage.catalog") / "published_names.yaml").read_text("utf-8")
+    return tuple((re.compile(e["pattern"]), e["collection"], e["asset"]) for e in yaml.safe_load(text))
+
+
+def _item_of_rasters(
+    collection: str, name: str, place: Path, files: Mapping[str, Path]
+) -> Json | CatalogError:
+    """A STAC item for files by asset key, or why there is none."""
     boxes = []
-    for path in paths:
+    for path in files.values():
         header = read_header(str(path))
         if isinstance(header, Unreadable):
             return CatalogError(f"{path} cannot be opened: {header.reason}.")
@@ -103,12 +128,12 @@ def _item_of_rasters(place: Path, paths: list[Path]) -> Json | CatalogError:
     bbox = [min(west), min(south), max(east), max(north)]
     return {
         "type": "Feature",
-        "id": place.name,
-        "collection": place.parent.name,
+        "id": name,
+        "collection": collection,
         "bbox": bbox,
         "geometry": mapping(to_box(*bbox)),
-        "properties": _dates_of(place.name),
-        "assets": {path.stem: {"href": str(path), "roles": ["data"]} for path in paths},
+        "properties": _dates_of(name),
+        "assets": {key: {"href": str(path), "roles": ["data"]} for key, path in files.items()},
         "links": [{"rel": "self", "href": str(place)}],
     }
 

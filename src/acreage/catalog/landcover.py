@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.features import rasterize
@@ -15,7 +17,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 from shapely.geometry import Polygon
 
-from acreage.catalog.headers import is_local
+from acreage.catalog.access import AccessFailed, is_remote, remote_rasters
 from acreage.catalog.items import Bounds, Catalog, Raster, SourceItem
 from acreage.core.errors import CatalogError, ItemUnreadable
 from acreage.core.grid import Box, Grid, transformer
@@ -53,7 +55,7 @@ def class_counts(
     codes: Sequence[int],
     max_resolution: float | None = None,
 ) -> tuple[ClassCount, ...]:
-    """Count classes in areas: the pixels of the files whose centre lies in the area, north and west edge included.
+    """Count classes in areas: the files' pixels whose centre lies in the area, north and west edge included.
 
     Files are opened once each, in turn, and read in strips, so that memory stays bounded whatever the number
     and size of the areas. Where files overlap, the best ranked one counts.
@@ -135,41 +137,55 @@ def _count_item(
     ]
     if not mine:
         return
-    options: dict[str, int | str] = {"GDAL_CACHEMAX": _CACHE_BYTES}
-    if not is_local(raster.href):
-        options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
     try:
-        with rasterio.Env(**options), _opened(raster, max_resolution) as file:
-            level = Grid.of_transform(raster.box.grid.crs, file.transform)
-            whole = level.box_of_transform(file.transform, file.width, file.height)
-            size = level.res_y * (METRES_PER_DEGREE if level.is_geographic else 1.0)
+        with _dataset(raster) as file:
+            factor = _factor(file, raster, max_resolution)
+            whole = _level(raster.box, factor)
             for n, area in mine:
                 target = tally[n]
-                target.resolution = max(target.resolution, size)
+                target.resolution = max(target.resolution, _metres(whole.grid))
                 for strip in _strips(area.window(whole)):
-                    values = file.read(raster.band_index, window=_window(strip, whole))
+                    window = _window(strip, whole, factor, raster.box)
+                    values = file.read(raster.band_index, window=window, out_shape=strip.shape)
                     inside = area.inside(strip) & ~_within(earlier, strip)
                     if raster.nodata is not None:
                         inside &= values != raster.nodata
                     target.found += np.bincount(values[inside].astype(np.uint8), minlength=256)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, AccessFailed, OSError) as error:
         raise ItemUnreadable(
             f"Item {item.id}, band {band}: {raster.href} cannot be read: {error}.", item=item.id, asset=band
         ) from error
 
 
-def _opened(raster: Raster, max_resolution: float | None) -> DatasetReader:
-    """The file, or the coarsest of its overviews that is not coarser than asked for."""
-    file = rasterio.open(raster.href)
+@contextmanager
+def _dataset(raster: Raster) -> Iterator[DatasetReader]:
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+        if is_remote(raster.href):
+            with remote_rasters().dataset(raster.href, raster.access) as file:
+                yield file
+        else:
+            with rasterio.open(raster.href) as file:
+                yield file
+
+
+def _factor(file: DatasetReader, raster: Raster, max_resolution: float | None) -> int:
+    """Reduction of the coarsest overview that is not coarser than asked for; 1 for the file itself."""
     if max_resolution is None:
-        return file
-    grid = raster.box.grid
-    size = grid.res_y * (METRES_PER_DEGREE if grid.is_geographic else 1.0)
-    fitting = [n for n, f in enumerate(file.overviews(raster.band_index)) if f * size <= max_resolution]
-    if not fitting:
-        return file
-    file.close()
-    return rasterio.open(raster.href, overview_level=fitting[-1])
+        return 1
+    size = _metres(raster.box.grid)
+    fitting = [f for f in file.overviews(raster.band_index) if f * size <= max_resolution]
+    return int(max(fitting, default=1))
+
+
+def _level(raster: Box, factor: int) -> Box:
+    """The pixels of an overview."""
+    transform = raster.affine * Affine.scale(factor)
+    grid = Grid.of_transform(raster.grid.crs, transform)
+    return grid.box_of_transform(transform, -(-raster.width // factor), -(-raster.height // factor))
+
+
+def _metres(grid: Grid) -> float:
+    return grid.res_y * (METRES_PER_DEGREE if grid.is_geographic else 1.0)
 
 
 @dataclass(frozen=True)
@@ -219,9 +235,16 @@ def _strips(box: Box) -> Iterator[Box]:
             yield strip
 
 
-def _window(strip: Box, whole: Box) -> Window:
+def _window(strip: Box, whole: Box, factor: int, raster: Box) -> Window:
+    """The pixels of the file that a strip of an overview stands for."""
     rows, columns = strip.slices_in(whole)
-    return Window(columns.start, rows.start, strip.width, strip.height)
+    top, left = rows.start * factor, columns.start * factor
+    return Window(
+        left,
+        top,
+        min(columns.stop * factor, raster.width) - left,
+        min(rows.stop * factor, raster.height) - top,
+    )
 
 
 def _within(earlier: Sequence[Box], strip: Box) -> NDArray[np.bool_]:
