@@ -1,7 +1,7 @@
 """Servers of files whose addresses must be signed, and services that sign them.
 
-A signature is an HMAC over the path, an end in seconds since 1970 and a generation. The server takes signatures
-of its present generation only, so that a test can make all of them expire at one moment.
+A signature is an HMAC over the path, an end in seconds since 1970 and a generation. The server takes
+signatures of its present generation only, so that a test can make all of them expire at one moment.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ class Signatures:
     Attributes:
         lifetime: seconds for which a new one holds.
         generation: only these are taken.
-        given: how often the service was asked.
+        given: what the service was asked for.
+        refused: requests that were not signed well.
     """
 
     lifetime: float = 3600.0
     generation: int = 0
     given: list[str] = field(default_factory=list)
+    refused: int = 0
 
     def query(self, scope: str) -> str:
         """The query that signs a path, or all paths below a container."""
@@ -61,9 +63,8 @@ class Signatures:
         )
         if ok:
             return None
-        return Answer(
-            403, {"Content-Type": "application/xml"}, b"<Error><Code>AuthenticationFailed</Code></Error>"
-        )
+        self.refused += 1
+        return Answer(403, {}, b"<Error><Code>AuthenticationFailed</Code></Error>")
 
 
 def signed_backend(folder: Path, signatures: Signatures) -> Backend:

@@ -140,8 +140,8 @@ class Signer(Protocol):
         """
         ...
 
-    def explain(self, code: str) -> str:
-        """What to do when the server refuses all the same; `code` is its own word for the reason."""
+    def explain(self) -> str:
+        """What to do when the server refuses all the same."""
         ...
 
 
@@ -155,7 +155,7 @@ class PlainSigner:
         """As `Signer.sign`."""
         return Signed(address, header_values(self.access.headers))
 
-    def explain(self, code: str) -> str:
+    def explain(self) -> str:
         """As `Signer.explain`."""
         names = ", ".join(env for _, env in self.access.headers)
         if names:
@@ -225,7 +225,8 @@ class S3Signer:
         access = self.access
         try:
             session = botocore.session.Session(profile=access.profile or None)
-            region = access.region or session.get_config_variable("region") or ""
+            region = access.region or os.environ.get("AWS_REGION") or ""
+            region = region or session.get_config_variable("region") or ""
             endpoint = "" if access.endpoint else _environment_endpoint(session)
             if access.signing != "s3":
                 return _Session(None, region, endpoint), None
@@ -245,7 +246,7 @@ class S3Signer:
                 f"The S3 credentials cannot be had: {error}.", hint="Check the AWS configuration."
             ) from error
 
-    def explain(self, code: str) -> str:
+    def explain(self) -> str:
         """As `Signer.explain`."""
         access = self.access
         if access.signing != "s3":
@@ -310,7 +311,7 @@ class TokenSigner:
                 f"The token service {shown(address)} answers without a token and its 'msft:expiry'."
             ) from error
 
-    def explain(self, code: str) -> str:
+    def explain(self) -> str:
         """As `Signer.explain`."""
         return f"The token service {self.access.token_service} gave a signature that the store refuses."
 
@@ -358,7 +359,7 @@ class ItemSigner:
                 found[split_signature(absolute)[0]] = absolute
         return found
 
-    def explain(self, code: str) -> str:
+    def explain(self) -> str:
         """As `Signer.explain`."""
         return f"The item at {shown(self.access.item)} gives an address whose signature is refused."
 

@@ -36,7 +36,7 @@ _SHOWN = 80  # characters of an unexpected answer that an error quotes
 _RANGE_THREADS = 32
 _HARMLESS = {"range", "accept", "accept-encoding", "if-match"}
 # What S3 and its like say, with a status other than 401 and 403, of credentials that have ended.
-_EXPIRED = {"ExpiredToken", "RequestExpired", "TokenRefreshRequired"}
+_EXPIRED = {"ExpiredToken", "InvalidToken", "RequestExpired", "TokenRefreshRequired"}
 _HOPELESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -157,18 +157,19 @@ class Transport:
         refused = _Refused(403, "", "HTTP 403")
         for _ in range(_RENEWALS + 1):
             signed = _sign(signer, address, spent)
+            if spent is not None and signed.proof == spent:
+                break  # there is nothing newer to sign with
             answer = self._follow(address, access, signer, signed, take, headers)
             if isinstance(answer, _OtherRegion):
                 continue
             if not isinstance(answer, _Refused):
                 return answer
             refused = answer
-            if signed.proof is None or signed.proof == spent:
+            if signed.proof is None:
                 break
             spent = signed.proof
         raise AccessFailed(
-            f"{shown(address)} refuses access: it answers {refused.said}.",
-            hint=signer.explain(refused.code),
+            f"{shown(address)} refuses access: it answers {refused.said}. {signer.explain()}",
             status=refused.status,
         )
 
