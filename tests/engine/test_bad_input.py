@@ -196,7 +196,15 @@ def test_a_filter_that_no_item_passes_is_an_error(tiny: TinyArchive) -> None:
     condition = {"c": {**node("lt", x={"from_parameter": "value"}, y=10), "result": True}}
     graph = chain(load(["B04"], AREA, MARCH))
     graph["n0"]["arguments"]["properties"] = {"eo:cloud_cover": {"process_graph": condition}}
-    assert "no items" in message_of(graph, tiny.write())
+    with pytest.raises(AcreageError, match="'eo:cloud_cover', which none of its items has"):
+        make_plan(parse_graph(graph), open_catalog(tiny.write()), Budget(4_000_000_000, 1))
+
+
+def test_a_filter_that_no_item_passes_says_how_many_it_left_out(tiny: TinyArchive) -> None:
+    condition = {"c": {**node("eq", x={"from_parameter": "value"}, y="sentinel-9z"), "result": True}}
+    graph = chain(load(["B04"], AREA, MARCH))
+    graph["n0"]["arguments"]["properties"] = {"platform": {"process_graph": condition}}
+    assert "items are left out by the filters on properties" in message_of(graph, tiny.write())
 
 
 def test_an_unknown_collection_and_band_are_named_with_those_that_exist(tiny: TinyArchive) -> None:

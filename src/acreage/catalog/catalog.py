@@ -11,6 +11,7 @@ import numpy as np
 
 from acreage.catalog.access import EVERYWHERE, Reach
 from acreage.catalog.clock import drop_clock_faults, present, strays
+from acreage.catalog.api import ApiSource
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.derive import derive_definition
 from acreage.catalog.grouping import drop_superseded
@@ -204,8 +205,11 @@ class SourceCatalog:
     def _pushed(
         self, entry: Entry, definition: CollectionDefinition, query: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """What the source may filter by itself; never by what items are given here where they lack it."""
-        if not query:
+        """What an API may filter by itself; never by what items are given here where they lack it.
+
+        Elsewhere all items are at hand, and those left out are to be listed.
+        """
+        if not query or not isinstance(self._source, ApiSource):
             return None
         with self._lock:
             if entry.source_id not in self._samples:

@@ -320,6 +320,8 @@ def _nothing(info: CollectionInfo, bounds: Bounds, time: Interval | None, search
         text += f" from {_shown(time[0])} to {_shown(time[1])}"
     if own and (bounds[0] > own[2] or bounds[2] < own[0] or bounds[1] > own[3] or bounds[3] < own[1]):
         text += f"; it lies in {', '.join(f'{v:.5f}' for v in own)}, outside of that area"
+    if search.filtered:
+        text += f"; {len(search.filtered)} items are left out by the filters on properties"
     if search.problems:
         text += f"; {len(search.problems)} items could not be used, the first: {search.problems[0].reason}"
     return text + "."

@@ -100,6 +100,7 @@ class SourceSummary:
         superseded: ids of items that a newer processing replaces.
         filtered: ids of items that a property filter leaves out.
         absent: names of the tiles that a layer does not have over the area: null there.
+        notes: for people: how old the catalog's answer is.
     """
 
     node: int
@@ -111,6 +112,7 @@ class SourceSummary:
     superseded: tuple[str, ...]
     filtered: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -47,14 +47,14 @@ def make_plan(
         sources=sources,
         estimate=estimate(nodes, stages, budget),
         threads=budget.threads,
-        notes=tuple(note for source in sources for note in _notes(source)),
+        notes=tuple(dict.fromkeys(note for source in sources for note in _notes(source))),
         expected=expected,
         inspections=inspections(nodes, sources, expected),
     )
 
 
 def _notes(source: SourceSummary) -> list[str]:
-    notes = []
+    notes = [*source.notes]
     if source.absent:
         named = ", ".join(source.absent[:_NAMED])
         more = f" and {len(source.absent) - _NAMED} more" if len(source.absent) > _NAMED else ""
