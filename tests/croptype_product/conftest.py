@@ -12,6 +12,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
+from acreage.core.inputs import InputAsset, Inputs
 from acreage.core.legend import Legend, LegendClass, read_legend
 from acreage.core.provenance import InputItem, Provenance
 from acreage.core.temporal import Season
@@ -44,7 +45,24 @@ def europe() -> Legend:
 
 
 @pytest.fixture
-def provenance() -> Provenance:
+def inputs() -> Inputs:
+    s2 = "SENTINEL2_L2A"
+    return Inputs(
+        (
+            InputAsset(s2, "a", "B04", "read", "", "", "/a/B04.tif", "/a.json"),
+            InputAsset(s2, "a", "B08", "read", "", "", "/a/B08.tif", "/a.json"),
+            InputAsset(s2, "b", "B04", "failed", "truncated", "It ends early.", "/b/B04.tif", "/b.json"),
+            InputAsset(s2, "b", "B08", "skipped", "with-item", "Left out.", "/b/B08.tif", "/b.json"),
+            InputAsset(s2, "c", "B04", "skipped", "quarantined", "Shifted.", "/c/B04.tif", "/c.json"),
+            InputAsset("SENTINEL1_GRD", "d", "VV", "skipped", "outside", "Beside.", "/d/VV.tif", "/d.json"),
+        ),
+        inspected=True,
+        tolerance="2%",
+    )
+
+
+@pytest.fixture
+def provenance(inputs: Inputs) -> Provenance:
     return Provenance(
         process_graph={"load": {"process_id": "load_collection", "arguments": {"id": "X"}, "result": True}},
         model_id="tempcnn-1",
@@ -59,6 +77,7 @@ def provenance() -> Provenance:
         software={"acreage": "0.1.0"},
         usage={"cpu_seconds": 12.5},
         created=datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC),
+        inputs=inputs.summary(),
     )
 
 

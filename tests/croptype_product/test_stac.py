@@ -16,6 +16,7 @@ from pystac.errors import STACValidationError
 from tests.support.stac_schemas import validate_file, validator
 
 from acreage.core.grid import Grid
+from acreage.core.inputs import Inputs
 from acreage.core.legend import Legend
 from acreage.core.provenance import Provenance
 from acreage.croptype.product import ProductFiles, write_product
@@ -24,10 +25,19 @@ from acreage.croptype.stac import footprint
 
 @pytest.fixture
 def files(
-    small: tuple[Path, NDArray[np.uint8]], legend: Legend, provenance: Provenance, tmp_path: Path
+    small: tuple[Path, NDArray[np.uint8]],
+    legend: Legend,
+    provenance: Provenance,
+    inputs: Inputs,
+    tmp_path: Path,
 ) -> ProductFiles:
     return write_product(
-        small[0], tmp_path / "E390N310", legend=legend, provenance=provenance, area_name="E390N310"
+        small[0],
+        tmp_path / "E390N310",
+        legend=legend,
+        provenance=provenance,
+        inputs=inputs,
+        area_name="E390N310",
     )
 
 
@@ -71,6 +81,23 @@ def test_derived_from_names_every_input_item_once(files: ProductFiles, provenanc
         ("sentinel-2-l2a/S2_b", "file:///archive/with%20space/S2_b.json"),
     ]
     assert len(derived) == len(provenance.items)
+
+
+def test_inputs_are_counted_in_the_item_named_in_the_provenance_and_listed_whole_beside(
+    files: ProductFiles, inputs: Inputs
+) -> None:
+    item = json.loads(files.item.read_text())
+    told = item["properties"]["acreage:inputs"]
+    assert (told["inspected"], told["tolerance"]) == (True, "2%")
+    s2 = told["collections"]["SENTINEL2_L2A"]
+    assert s2["items"] == {"expected": 3, "read": 1, "skipped": 1, "failed": 1}
+    assert (s2["failed"], s2["skipped"]) == ({"truncated": 1}, {"quarantined": 1})
+    assert told["collections"]["SENTINEL1_GRD"]["items"]["read"] == 0
+    named = json.loads(files.provenance.read_text())["inputs"]
+    assert [(a["item"], a["band"], a["reason"]) for a in named["failed"]] == [("b", "B04", "It ends early.")]
+    assert [a["item"] for a in named["quarantined"]] == ["c"]
+    assert Inputs.from_dict(json.loads(files.inputs.read_text())) == inputs
+    assert item["assets"]["inputs"]["href"] == "./inputs.json"
 
 
 def test_graph_model_season_and_software_stand_in_the_item(

@@ -16,11 +16,14 @@ from acreage.core.provenance import InputItem
 ItemKey = tuple[str, str]
 AssetKey = tuple[str, str, str]
 Fate = Literal["read", "skipped", "failed"]
-SkipKind = Literal["superseded", "filtered", "outside", "quarantined", "with-item", "hidden", "not-needed"]
+SkipKind = Literal[
+    "superseded", "filtered", "absent", "outside", "quarantined", "with-item", "hidden", "not-needed"
+]
 
 SKIPS: Mapping[SkipKind, str] = {
     "superseded": "A newer processing of the same acquisition replaces the item.",
     "filtered": "A property filter of the process graph leaves the item out.",
+    "absent": "The layer has no such tile, as over the open sea: null there.",
     "outside": "The item touches the area that was searched, and no pixel that is computed.",
     "quarantined": "The item is in quarantine.",
     "with-item": "Another asset of the item failed, and an item is used whole or not at all.",

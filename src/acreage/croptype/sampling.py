@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,7 @@ def sample_series(
     without_data: list[str] = []
     waiting = list(range(len(cells)))
     lost: set[ItemKey] = set()
+    failures: list[Inputs] = []
     while waiting:
         number = waiting.pop(0)
         if progress is not None:
@@ -144,6 +145,7 @@ def sample_series(
                 continue
             tables[number] = pd.read_parquet(done.files[0])
         inputs[number] = done.inputs
+        failures.append(replace(done.inputs, assets=done.inputs.failed))  # a cell's second account lacks them
         news = {(a.collection, a.item) for a in done.inputs.failed} - lost
         lost |= news
         waiting += [n for n, known in inputs.items() if n not in waiting and _uses(known, news)]
@@ -151,7 +153,7 @@ def sample_series(
         progress(len(cells), len(cells))
     parts = [(projected.iloc[cells[number]], table) for number, table in sorted(tables.items())]
     samples, empty = _to_samples(parts, season, settings)
-    return SampledSeries(samples, empty, tuple(without_data), Inputs.merged(inputs.values()))
+    return SampledSeries(samples, empty, tuple(without_data), Inputs.merged([*inputs.values(), *failures]))
 
 
 def _uses(inputs: Inputs, items: Collection[ItemKey]) -> bool:

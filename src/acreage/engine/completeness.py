@@ -50,7 +50,11 @@ def _of_source(
     op: SourceOp, box: Box, source: SourceSummary, quarantined: QuarantineList
 ) -> Iterable[Expectation]:
     name = source.collection
-    left_out: dict[SkipKind, Sequence[str]] = {"superseded": source.superseded, "filtered": source.filtered}
+    left_out: dict[SkipKind, Sequence[str]] = {
+        "superseded": source.superseded,
+        "filtered": source.filtered,
+        "absent": source.absent,
+    }
     for kind, ids in left_out.items():
         for item_id in ids:
             yield Expectation(name, item_id, "", "skipped", kind, SKIPS[kind])
