@@ -58,7 +58,7 @@ def season_delay(longitude: float, latitude: float, elevation: float) -> float:
     return min(GREATEST_DELAY, max(-GREATEST_DELAY, days))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def felt_day(day: float, delay: float) -> float:
     """The day of the year at the reference place that a place with this delay feels on `day`.
 

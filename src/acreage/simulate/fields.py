@@ -8,7 +8,7 @@ a block follow from the seed and the block's number alone.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -57,7 +57,7 @@ class BlockTable(NamedTuple):
     middle: NDArray[np.float64]
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def block_point(seed: np.uint64, i: int, j: int) -> tuple[float, float]:
     """Coordinates of a block's point."""
     bits = hash2(seed ^ _U(0xB10C), i, j)
@@ -138,10 +138,18 @@ def parcel_polygon(
 
 
 @njit(nogil=True, cache=True)
-def _walls(seed: np.uint64, i: int, j: int, cos: float, sin: float) -> tuple[Any, Any]:
-    """Half-planes between a block and its neighbours, and the corners of the block, in its turned frame."""
+def _walls(
+    seed: np.uint64,
+    i: int,
+    j: int,
+    cos: float,
+    sin: float,
+    walls: NDArray[np.float64],
+    cell: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Fill the half-planes between a block and its neighbours and the block's corners; how many of each."""
     x, y = block_point(seed, i, j)
-    walls = np.empty((24, 3))
+    every, other = np.empty((24, 3)), np.empty((_CORNERS, 2))
     n = 0
     for di in range(-2, 3):
         for dj in range(-2, 3):
@@ -150,57 +158,93 @@ def _walls(seed: np.uint64, i: int, j: int, cos: float, sin: float) -> tuple[Any
             px, py = block_point(seed, i + di, j + dj)
             dx, dy = px - x, py - y
             length = math.hypot(dx, dy)
-            walls[n, 0] = (cos * dx + sin * dy) / length
-            walls[n, 1] = (-sin * dx + cos * dy) / length
-            walls[n, 2] = length / 2.0
+            every[n, 0] = (cos * dx + sin * dy) / length
+            every[n, 1] = (-sin * dx + cos * dy) / length
+            every[n, 2] = length / 2.0
             n += 1
-    polygon, other = np.zeros((_CORNERS * 2, 2)), np.zeros((_CORNERS * 2, 2))
     big = 4 * BLOCK
-    polygon[0], polygon[1] = np.array([-big, -big]), np.array([big, -big])
-    polygon[2], polygon[3] = np.array([big, big]), np.array([-big, big])
-    count = 4
+    for k in range(4):
+        cell[k, 0] = big if k in (1, 2) else -big
+        cell[k, 1] = big if k > 1 else -big
+    corners = 4
     for w in range(24):
-        count = clip(polygon, count, walls[w, 0], walls[w, 1], walls[w, 2], other)
-        polygon, other = other, polygon
-    touching = np.zeros(24, np.bool_)
+        corners = clip(cell, corners, every[w, 0], every[w, 1], every[w, 2], other)
+        for k in range(corners):
+            cell[k, 0], cell[k, 1] = other[k, 0], other[k, 1]
+    count = 0
     for w in range(24):
-        for k in range(count):
-            if walls[w, 0] * polygon[k, 0] + walls[w, 1] * polygon[k, 1] > walls[w, 2] - 0.01:
-                touching[w] = True
-    return walls[touching], polygon[:count].copy()
+        touching = False
+        for k in range(corners):
+            touching |= every[w, 0] * cell[k, 0] + every[w, 1] * cell[k, 1] > every[w, 2] - 0.01
+        if touching:
+            for c in range(3):
+                walls[count, c] = every[w, c]
+            count += 1
+    return count, corners
 
 
-@njit(nogil=True, cache=True)
 def cut_block(seed: np.uint64, i: int, j: int, mean_log: float, deviation_log: float) -> BlockTable:
     """The table of a block.
 
     `mean_log`, `deviation_log`: of the natural logarithm of the wanted parcel sizes in square metres.
     """
-    key = hash2(seed ^ _U(0xF1E1D), i, j)
+    key = _U(hash2(seed ^ _U(0xF1E1D), i, j))
     angle = (unit(key) - 0.5) * math.pi / 2
     cos, sin = math.cos(angle), math.sin(angle)
     x, y = block_point(seed, i, j)
-    walls, cell = _walls(seed, i, j, cos, sin)
+    walls, cell = np.empty((24, 3)), np.empty((_CORNERS, 2))
+    bounds, corners = _walls(seed, i, j, cos, sin, walls, cell)
+    walls = walls[:bounds].copy()
     most = 2 * MOST_LEAVES
     cuts, children = np.full((most, 2), np.nan), np.zeros((most, 2), np.int32)
     leaves, clipped = np.empty((MOST_LEAVES, 4)), np.zeros(MOST_LEAVES, np.bool_)
     area, middle = np.zeros(MOST_LEAVES), np.zeros((MOST_LEAVES, 2))
-    # Open nodes: rectangle, target size (0: not drawn yet), node; the polygon inside the walls is cut along.
-    rects, targets, nodes = np.empty((64, 4)), np.zeros(64), np.zeros(64, np.int32)
-    shapes, corners = np.empty((64, _CORNERS, 2)), np.zeros(64, np.int64)
-    rects[0, 0], rects[0, 1] = cell[:, 0].min(), cell[:, 1].min()
-    rects[0, 2], rects[0, 3] = cell[:, 0].max(), cell[:, 1].max()
-    shapes[0, : cell.shape[0]] = cell
-    corners[0] = cell.shape[0]
     # Parcels of a part of a block come out at 0.43 to 1 of its target; small targets give more of them.
     deviation = math.sqrt(max(deviation_log * deviation_log - 0.09, 0.04))
     mean = mean_log + deviation * deviation + 0.36
+    frame = np.array([x, y, cos, sin])
+    used, count = _cut(
+        key, mean, deviation, frame, walls, cell, corners, cuts, children, leaves, clipped, area, middle
+    )
+    parts = (cuts[:used], children[:used], leaves[:count], clipped[:count], area[:count], middle[:count])
+    return BlockTable(frame, walls, *(part.copy() for part in parts))
+
+
+@njit(nogil=True, cache=True)
+def _cut(
+    key: np.uint64,
+    mean: float,
+    deviation: float,
+    frame: NDArray[np.float64],
+    walls: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    corners: int,
+    cuts: NDArray[np.float64],
+    children: NDArray[np.int32],
+    leaves: NDArray[np.float64],
+    clipped: NDArray[np.bool_],
+    area: NDArray[np.float64],
+    middle: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Fill a block's tables; how many nodes and leaves. See `cut_block`."""
+    # Open nodes: rectangle, target size (0: not drawn yet), node; the polygon inside the walls is cut along.
+    rects, targets, nodes = np.zeros((64, 4)), np.zeros(64), np.zeros(64, np.int32)
+    shapes, counts = np.zeros((64, _CORNERS, 2)), np.zeros(64, np.int64)
+    shape, polygon = np.zeros((_CORNERS, 2)), np.zeros((_CORNERS, 2))
+    for c in range(corners):
+        for a in range(2):
+            shapes[0, c, a] = cell[c, a]
+    counts[0] = corners
+    _extent(cell, corners, rects[0])
+    rect, span = np.zeros(4), np.zeros(4)
     depth, used, count = 1, 1, 0
-    polygon = np.empty((_CORNERS, 2))
     while depth > 0:
         depth -= 1
-        rect, node, target = rects[depth].copy(), nodes[depth], targets[depth]
-        shape, n = shapes[depth].copy(), corners[depth]
+        node, target, n = nodes[depth], targets[depth], counts[depth]
+        for c in range(4):
+            rect[c] = rects[depth, c]
+        for c in range(n):
+            shape[c, 0], shape[c, 1] = shapes[depth, c, 0], shapes[depth, c, 1]
         bits = mix(key + _U(node))
         size, mx, my = area_and_middle(shape, n)
         if target == 0.0 and size < ESTATE:
@@ -208,48 +252,50 @@ def cut_block(seed: np.uint64, i: int, j: int, mean_log: float, deviation_log: f
         small = target > 0.0 and size <= target * (0.85 + 0.3 * unit(mix(bits ^ _U(6))))
         if small or size < SMALLEST or count + depth + 2 >= MOST_LEAVES or depth >= 60:
             children[node, 0] = children[node, 1] = count
-            leaves[count] = rect
+            for c in range(4):
+                leaves[count, c] = rect[c]
             inside = parcel_polygon(rect, walls, TRACK, ROAD, polygon)
             full = area_and_middle(polygon, inside)[0]
-            clipped[count] = abs(size - (rect[2] - rect[0]) * (rect[3] - rect[1])) > 0.01 or _near(
-                rect, walls
-            )
+            whole = (rect[2] - rect[0]) * (rect[3] - rect[1])
+            clipped[count] = abs(size - whole) > 0.01 or _near(rect, walls)
             area[count] = full if full >= SMALLEST else 0.0
-            middle[count, 0], middle[count, 1] = x + cos * mx - sin * my, y + sin * mx + cos * my
+            middle[count, 0] = frame[0] + frame[2] * mx - frame[3] * my
+            middle[count, 1] = frame[1] + frame[3] * mx + frame[2] * my
             count += 1
             continue
-        u0, v0 = shape[:n, 0].min(), shape[:n, 1].min()
-        u1, v1 = shape[:n, 0].max(), shape[:n, 1].max()
-        wide = (u1 - u0) > (v1 - v0)
+        _extent(shape, n, span)
+        width, height = span[2] - span[0], span[3] - span[1]
+        wide = width > height
         # Fields are longer than wide: now and then the short side is cut.
-        if unit(mix(bits ^ _U(1))) < 0.12 and (u1 - u0) < 2.5 * (v1 - v0) and (v1 - v0) < 2.5 * (u1 - u0):
+        if unit(mix(bits ^ _U(1))) < 0.12 and width < 2.5 * height and height < 2.5 * width:
             wide = not wide
         at = 0.38 + 0.24 * unit(mix(bits ^ _U(2)))
         axis = 0 if wide else 1
-        place = u0 + at * (u1 - u0) if wide else v0 + at * (v1 - v0)
+        place = span[axis] + at * (width if wide else height)
         cuts[node, 0], cuts[node, 1] = axis, place
-        nx, ny = (1.0, 0.0) if wide else (0.0, 1.0)
         for side in range(2):
             sign = 1.0 if side == 0 else -1.0
-            rects[depth] = rect
+            for c in range(4):
+                rects[depth, c] = rect[c]
             rects[depth, axis + (2 if side == 0 else 0)] = place
-            corners[depth] = clip(shape, n, sign * nx, sign * ny, sign * place, shapes[depth])
+            nx, ny = (sign, 0.0) if wide else (0.0, sign)
+            counts[depth] = clip(shape, n, nx, ny, sign * place, shapes[depth])
             targets[depth] = target
             nodes[depth] = used
             children[node, side] = used
             used += 1
             depth += 1
-    frame = np.array([x, y, cos, sin])
-    return BlockTable(
-        frame,
-        walls,
-        cuts[:used].copy(),
-        children[:used].copy(),
-        leaves[:count].copy(),
-        clipped[:count].copy(),
-        area[:count].copy(),
-        middle[:count].copy(),
-    )
+    return used, count
+
+
+@njit(nogil=True, cache=True)
+def _extent(polygon: NDArray[np.float64], count: int, out: NDArray[np.float64]) -> None:
+    """Least and greatest coordinates of a polygon: u0, v0, u1, v1."""
+    for a in range(2):
+        out[a] = out[a + 2] = polygon[0, a]
+        for k in range(1, count):
+            out[a] = min(out[a], polygon[k, a])
+            out[a + 2] = max(out[a + 2], polygon[k, a])
 
 
 @njit(nogil=True, cache=True)

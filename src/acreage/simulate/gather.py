@@ -72,7 +72,7 @@ def _mark(x: NDArray[np.float64], y: NDArray[np.float64], i0: int, j0: int, used
                 used[a, b] = True
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _depth(blocks: Blocks, block: int, u: float, v: float) -> float:
     """Metres to the nearest wall of a block; negative outside."""
     depth = 1e9

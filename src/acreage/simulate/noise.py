@@ -28,7 +28,7 @@ def key_of(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def mix(value: np.uint64) -> np.uint64:
     """The finaliser of splitmix64."""
     value = value + _C
@@ -37,19 +37,19 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> _S31)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def hash2(seed: np.uint64, i: int, j: int) -> np.uint64:
     """64 random bits of a place on a lattice."""
     return mix(mix(seed ^ np.uint64(np.int64(i))) ^ np.uint64(np.int64(j)))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def unit(bits: np.uint64) -> float:
     """64 random bits as a number in [0, 1)."""
     return float(bits >> _S11) * _UNIT
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def normal_of(bits: np.uint64) -> float:
     """64 random bits as a number of mean 0 and deviation 1: the sum of four uniform ones (at most 3.46)."""
     low = np.uint64(0xFFFF)
@@ -62,12 +62,12 @@ def normal_of(bits: np.uint64) -> float:
     return (total / 65535.0 - 2.0) * 1.7320508075688772
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _corner(seed: np.uint64, i: int, j: int) -> float:
     return (unit(hash2(seed, i, j)) - 0.5) * 3.4641016151377544
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def value_noise(seed: np.uint64, x: float, y: float) -> float:
     """Value noise on the lattice of whole numbers: random corner values of deviation 1, joined smoothly.
 

@@ -90,7 +90,7 @@ def _noise_sample(side: int) -> NDArray[np.float64]:
     return out
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _befalls(key: np.uint64, number: int, column: int, row: int, limit: float) -> bool:
     """Whether an error befalls the patch that a pixel lies in."""
     return value_noise(mix(key + _U(number)), column / PATCH, row / PATCH) > limit

@@ -100,7 +100,7 @@ def patch_felt(patch: Patch, day: date) -> NDArray[np.float64]:
     return np.asarray(d - patch.season_days.astype(np.float64) * warp - patch.shift_days)
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def table_row(day: float, season: float, shift: float) -> int:
     """The tables' row of a place on a day of the year."""
     return math.floor((felt_day(day, season) - shift) * STEPS) % ROWS
