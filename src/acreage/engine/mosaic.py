@@ -49,6 +49,12 @@ def touches(raster: Box, box: Box, method: str) -> bool:
     return not box.project(raster.grid, 1).intersect(raster).is_empty
 
 
+@lru_cache(maxsize=8192)
+def _holds(raster: Box, box: Box) -> bool:
+    """True where a raster covers a box and a pixel around it."""
+    return raster.contains(box.project(raster.grid, 1))
+
+
 def lattices(items: Sequence[SourceItem]) -> tuple[tuple[int, ...], ...]:
     """Indices of the items that share a lattice, band by band; an item joins the first others that it fits.
 
@@ -259,7 +265,7 @@ class StepMosaic:
             for n in group
             if (raster := self.items[n].rasters.get(band)) is not None
         ]
-        if any(box.contains(self.box.project(box.grid, 1)) for _, _, box in rasters):
+        if any(_holds(box, self.box) for _, _, box in rasters):
             return
         open_ = ~valid
         for _, _, box in rasters:
