@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acreage.catalog.access import EVERYWHERE, Reach
-from acreage.catalog.clock import drop_clock_faults, present, strays
 from acreage.catalog.api import ApiSource
+from acreage.catalog.clock import drop_clock_faults, present, strays
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.derive import derive_definition
 from acreage.catalog.grouping import drop_superseded
@@ -189,6 +190,15 @@ class SourceCatalog:
         """
         return self._indexed().report(self._entry(collection_id)[0].source_id)
 
+    def export(self, collection_id: str, folder: Path) -> int:
+        """Write what the index holds of a collection as stac-geoparquet; returns the number of items.
+
+        Raises:
+            CollectionNotFound: it is not in this catalog.
+            InvalidInput: the catalog is not read through an index.
+        """
+        return self._indexed().export(self._entry(collection_id)[0].source_id, folder)
+
     def _indexed(self) -> IndexedSource:
         if not isinstance(self._source, IndexedSource):
             raise InvalidInput(
@@ -284,6 +294,10 @@ class CompositeCatalog:
     def indexed(self, collection_id: str) -> IndexReport:
         """As `SourceCatalog.indexed`."""
         return self._part(collection_id).indexed(collection_id)
+
+    def export(self, collection_id: str, folder: Path) -> int:
+        """As `SourceCatalog.export`."""
+        return self._part(collection_id).export(collection_id, folder)
 
     def _part(self, collection_id: str) -> SourceCatalog:
         if collection_id not in self._parts:

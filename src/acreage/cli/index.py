@@ -55,6 +55,10 @@ def index_command(
     index: Annotated[
         Path | None, typer.Option(help="Folder of the index; without: that of ACREAGE_INDEX.")
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write what is kept as stac-geoparquet, a file a collection, into this folder."),
+    ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only say what is kept.")] = False,
 ) -> None:
     """Ask a catalog for an area and season once, and keep the answer for every later job.
@@ -80,6 +84,9 @@ def index_command(
             )
         changes = _gather(opened, wanted, area, Season.parse(season), policy, console)
         _tell_changes(changes, refresh or max_age is not None, console)
+    if export is not None:
+        for name in wanted:
+            console.print(f"{opened.export(name, export):,} items of {name} written", markup=False)
     reports = [opened.indexed(name) for name in wanted]
     console.print(_table([r for r in reports if r.asked is not None or not show]))
     for folder in dict.fromkeys(report.folder.parent for report in reports):

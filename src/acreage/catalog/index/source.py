@@ -190,6 +190,11 @@ class IndexedSource:
             folder=store.folder,
         )
 
+    def export(self, collection: str, folder: Path) -> int:
+        """Write what is kept of a collection as `COLLECTION.parquet`; returns the number of items."""
+        stac = self.stac_collections().get(collection, {})
+        return self._store(collection).export(folder / f"{slug(collection)}.parquet", stac)
+
     @property
     def inner(self) -> DocumentSource:
         """The catalog itself, opened when first needed."""

@@ -156,6 +156,25 @@ class CollectionStore:
 
         return self._reading(first)
 
+    def export(self, path: Path, stac: Json) -> int:
+        """Write all that is kept into one stac-geoparquet file; returns the number of items."""
+
+        def read() -> list[pa.Table]:
+            return [self._items(part) for part in self.manifest.parts]
+
+        tables = [table for table in self._reading(read) if len(table)]
+        if not tables:
+            return 0
+        whole = joined(tables)
+        if whole is None:
+            rows = [self._file(p.name).table().take(_kept(p)) for p in self.manifest.parts]
+            contents = pa.concat_tables(rows)["item"].to_pylist()
+            whole = documents_to_table([orjson.loads(content) for content in contents])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_items(whole, _aside(path), self.collection, stac)
+        os.replace(_aside(path), path)
+        return len(whole)
+
     @property
     def count(self) -> int:
         """Number of items."""
@@ -261,21 +280,17 @@ class CollectionStore:
         return self._put(number, table.take(pa.array(ranked)), items, stac)
 
     def _join(self, number: int, parts: Sequence[PartEntry], stac: Json) -> PartEntry | None:
-        kept = [np.setdiff1d(np.arange(p.rows), p.dropped) for p in parts]
-        rows = [self._file(p.name).table().take(pa.array(k)) for p, k in zip(parts, kept, strict=True)]
-        table = pa.concat_tables(rows)
+        table = pa.concat_tables([self._file(p.name).table().take(_kept(p)) for p in parts])
         if not len(table):
             return None
         ranked = pa.array(order(table))
-        items = joined(
-            [
-                pq.read_table(self.folder / f"{p.name}.parquet", partitioning=None).take(pa.array(k))
-                for p, k in zip(parts, kept, strict=True)
-            ]
-        )
+        items = joined([self._items(p) for p in parts])
         if items is None:
             items = documents_to_table([orjson.loads(v) for v in table["item"].to_pylist()])
         return self._put(number, table.take(ranked), items.take(ranked), stac)
+
+    def _items(self, part: PartEntry) -> pa.Table:
+        return pq.read_table(self.folder / f"{part.name}.parquet", partitioning=None).take(_kept(part))
 
     def _put(self, number: int, rows: pa.Table, items: pa.Table, stac: Json) -> PartEntry:
         name = f"{number:06d}"
@@ -327,6 +342,11 @@ class CollectionStore:
                     hint="Remove that folder; it is built anew when it is next needed.",
                 ) from error
         return self._files[name]
+
+
+def _kept(part: PartEntry) -> pa.Array:
+    """Numbers of the rows that hold."""
+    return pa.array(np.setdiff1d(np.arange(part.rows), part.dropped))
 
 
 def _aside(path: Path) -> Path:
