@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND, Legend, LegendClas
 from acreage.core.temporal import Season
 from acreage.croptype.mapping import MapJob, MapResult, make_map
 from acreage.croptype.modelfile import save_model
+from acreage.croptype.orbits import choose_orbit
 from acreage.croptype.training import train
 from acreage.croptype.workflow import CubeSettings, map_grid
 from acreage.engine.stages import Budget
@@ -57,7 +59,7 @@ def archive(folder: Path, scl: int, sigma0: float) -> Path:
             f"s1-{n}",
             f"{day}T17:30:00Z",
             {"vv": radar, "vh": radar},
-            **{"sat:absolute_orbit": n},
+            **{"sat:absolute_orbit": n, "sat:orbit_state": "descending" if n == 0 else "ascending"},
         )
     height = Layer(np.full((50, 50), 20, np.float32), 30, nodata=None)
     made.add("cop-dem-glo-30", "dem", "2021-04-22T00:00:00Z", {"data": height})
@@ -122,6 +124,30 @@ def test_clear_sky_gives_classes_on_cropland_and_counts_of_every_observation(
         "dem",
         "lc",
     }
+
+
+def test_the_better_covered_orbit_alone_is_read_and_recorded_with_the_map(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    root = archive(tmp_path / "a", 4, 0.1)
+    choice = choose_orbit(open_catalog(root), area(), SEASON, SETTINGS)
+    settings = choice.applied(SETTINGS)
+    result = mapped(root, model, udf, tmp_path / "map", settings=settings, orbit=choice)
+    assert counts_on_cropland(result) == ({3}, {2})
+    assert {i.id for i in result.job.items if i.id.startswith("s1")} == {"s1-1", "s1-2"}
+    recorded = {
+        "s1_coefficient": "sigma0-ellipsoid",
+        "s1_unit": "linear",
+        "s1_orbit": {
+            "asked": "best",
+            "chosen": "ascending",
+            "ascending": {"acquisitions": 2, "coverage": 2.0},
+            "descending": {"acquisitions": 1, "coverage": 1.0},
+        },
+    }
+    assert json.loads((tmp_path / "map" / "provenance.json").read_text())["preprocessing"] == recorded
+    (item,) = (json.loads(p.read_text()) for p in (tmp_path / "map").glob("*item*.json"))
+    assert item["properties"]["acreage:preprocessing"] == recorded
 
 
 def test_clouds_all_season_and_no_radar_are_reported_as_cropland_without_observation(
