@@ -41,7 +41,8 @@ def told(search: Search) -> list[Any]:
     """All that a job needs of a search, without the addresses of the items."""
     facts = ("href", "box", "dtype", "nodata", "dn_offset", "scale")
     return [
-        (i.id, i.datetime, i.group, i.rank, i.bbox, {n: [getattr(r, f) for f in facts] for n, r in i.rasters.items()})
+        (i.id, i.datetime, i.group, i.rank, i.bbox,
+         {name: [getattr(r, fact) for fact in facts] for name, r in i.rasters.items()})
         for i in search.items
     ]  # fmt: skip
 

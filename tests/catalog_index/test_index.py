@@ -242,9 +242,9 @@ def test_addresses_are_kept_without_their_signatures(tmp_path: Path) -> None:
         source = indexed(api, tmp_path)
         item = source.find(S2, TILE, SEASON, None)[0][0]
         assert {k: a["href"] for k, a in item.assets.items()} == {
-            "blue": "https://a.blob.core.windows.net/c/b.tif",
-            "green": "https://b.s3.amazonaws.com/g.tif?versionId=7",
-            "red": "https://d.cloudfront.net/r.tif",
+            "blue": "https://a.blob.core.windows.net/c/b.tif#signed",
+            "green": "https://b.s3.amazonaws.com/g.tif?versionId=7#signed",
+            "red": "https://d.cloudfront.net/r.tif#signed",
             "nir": "https://example.com/n.tif?page=3",
         }
         table = pq.ParquetDataset(sorted(source.report(S2).folder.glob("*.parquet"))).read()
