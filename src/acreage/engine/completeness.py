@@ -68,7 +68,7 @@ def _of_source(
         for item in step.items:
             listed.add(item.id)
             bands = tuple(dict.fromkeys(needed))
-            yield from _of_item(item, bands, item in inside, problems.get(item.id, ()), quarantined)
+            yield from _of_item(name, item, bands, item in inside, problems.get(item.id, ()), quarantined)
     for item_id in sorted(problems.keys() - listed):
         for problem in problems[item_id]:
             yield Expectation(name, item_id, problem.asset, "failed", problem.kind, problem.reason)
@@ -80,21 +80,22 @@ def concerns(item: SourceItem, box: Box, method: str) -> bool:
 
 
 def _of_item(
+    collection: str,
     item: SourceItem,
     bands: Sequence[str],
     inside: bool,
     problems: Sequence[ItemProblem],
     quarantined: QuarantineList,
 ) -> Iterable[Expectation]:
-    entry = quarantined.find(item.collection, item.id, item.href)
+    entry = quarantined.find(collection, item.id, item.href)
     stated = {p.asset: p for p in problems}
     if "" in stated and inside and entry is None:
         whole = stated[""]
-        yield Expectation(item.collection, item.id, "", "failed", whole.kind, whole.reason, "", item.href)
+        yield Expectation(collection, item.id, "", "failed", whole.kind, whole.reason, "", item.href)
     for band in bands:
         raster = item.rasters.get(band)
         place = ("" if raster is None else raster.href, item.href)
-        key = (item.collection, item.id, band)
+        key = (collection, item.id, band)
         if not inside:
             yield Expectation(*key, "skipped", "outside", SKIPS["outside"], *place)
         elif entry is not None:
@@ -124,11 +125,12 @@ def inspections(
         assert box is not None
         groups: dict[tuple[str, ...], list[SourceItem]] = {}
         for item in source.items:
-            key = (item.collection, item.id)
+            key = (source.collection, item.id)
             if key in bands and key not in seen:
                 seen.add(key)
                 groups.setdefault(tuple(sorted(bands[key])), []).append(item)
-        result += [Inspection(tuple(items), names, _degrees(box)) for names, items in groups.items()]
+        area = _degrees(box)
+        result += [Inspection(source.collection, tuple(i), names, area) for names, i in groups.items()]
     return tuple(result)
 
 

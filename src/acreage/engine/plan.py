@@ -150,11 +150,13 @@ class Inspection:
     """What is to be looked at before the first window: items of one collection over one area.
 
     Attributes:
+        collection: openEO collection id.
         items: that are expected to be read.
         bands: that the job needs of them.
         area: west, south, east, north in degrees.
     """
 
+    collection: str
     items: tuple[SourceItem, ...]
     bands: tuple[str, ...]
     area: Bounds

@@ -142,9 +142,8 @@ def _inspected(plan: Plan, inspect: Inspect) -> dict[tuple[str, str, str], Fault
     """What looking at the files finds, by asset."""
     found: dict[tuple[str, str, str], Fault] = {}
     for part in plan.inspections:
-        collections = {i.id: i.collection for i in part.items}
         for p in inspect(part.items, part.bands, part.area, plan.threads):
-            found.setdefault((collections[p.item], p.item, p.asset), Fault(p.kind, p.reason))
+            found.setdefault((part.collection, p.item, p.asset), Fault(p.kind, p.reason))
     return found
 
 
