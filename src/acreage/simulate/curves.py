@@ -187,8 +187,9 @@ def double_logistic(days: Float, start: float, rise: float, end: float, fall: fl
     days of the year, `rise` and `fall` their widths in days.
     """
     total = np.zeros(np.shape(days))
+    within = np.mod(np.asarray(days, np.float64), YEAR)
     for year in (-YEAR, 0.0, YEAR):
-        t = np.asarray(days, np.float64) + year
+        t = within + year
         total = total + 0.5 * (np.tanh((t - start) / (2 * rise)) - np.tanh((t - end) / (2 * fall)))
     return total
 

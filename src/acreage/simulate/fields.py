@@ -206,8 +206,16 @@ def cut_block(seed: np.uint64, i: int, j: int, mean_log: float, deviation_log: f
     used, count = _cut(
         key, mean, deviation, frame, walls, cell, corners, cuts, children, leaves, clipped, area, middle
     )
-    parts = (cuts[:used], children[:used], leaves[:count], clipped[:count], area[:count], middle[:count])
-    return BlockTable(frame, walls, *(part.copy() for part in parts))
+    return BlockTable(
+        frame=frame,
+        walls=walls,
+        cuts=cuts[:used].copy(),
+        children=children[:used].copy(),
+        leaves=leaves[:count].copy(),
+        clipped=clipped[:count].copy(),
+        area=area[:count].copy(),
+        middle=middle[:count].copy(),
+    )
 
 
 @njit(nogil=True, cache=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 def sun_position(moment: datetime, longitude: float, latitude: float) -> tuple[float, float]:
-    """Azimuth (degrees from north, eastward) and elevation (degrees) of the sun, to about half a degree.
+    """Azimuth (degrees from north, eastward) and elevation (degrees) of the sun, to within a degree.
 
     `moment` is in UTC unless it says otherwise; degrees. Spencer 1971's series for declination and
     equation of time.
