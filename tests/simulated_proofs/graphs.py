@@ -51,11 +51,11 @@ def _condition(process_id: str, value: Any) -> Mapping[str, Any]:
     return {"process_graph": {"test": {"process_id": process_id, "arguments": arguments, "result": True}}}
 
 
-def then(graph: Graph, name: str, process_id: str, **arguments: Any) -> Graph:
+def then(graph: Graph, key: str, process_id: str, /, **arguments: Any) -> Graph:
     """The graph with one more process, which takes the last one's result as `data`."""
     last = list(graph)[-1]
     node = {"process_id": process_id, "arguments": {"data": {"from_node": last}, **arguments}}
-    return {**graph, name: node}
+    return {**graph, key: node}
 
 
 def result(graph: Graph, archive: Archive, tolerance: int = 0) -> Cube:
