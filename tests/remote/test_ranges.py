@@ -123,14 +123,14 @@ def test_opening_a_cog_is_one_request_and_a_window_one_more(files: Files, raster
 
 
 def test_a_large_window_is_read_by_several_requests_at_once(tmp_path: Path, rasters: Make) -> None:
-    values = np.random.default_rng(0).integers(0, 60_000, (3000, 3000)).astype(np.uint16)
+    values = np.random.default_rng(0).integers(0, 60_000, (2000, 2000)).astype(np.uint16)
     with rasterio.open(
-        tmp_path / "big.tif", "w", "GTiff", 3000, 3000, 1, "EPSG:32631", rasterio.Affine.scale(10), "uint16",
+        tmp_path / "big.tif", "w", "GTiff", 2000, 2000, 1, "EPSG:32631", rasterio.Affine.scale(10), "uint16",
         tiled=True, blockxsize=256, blockysize=256,
     ) as file:  # fmt: skip
         file.write(values, 1)
     with serving(folder_backend(tmp_path), pause=0.05) as server:
-        found = read(rasters(), f"{server.address}/big.tif", Window(0, 0, 3000, 3000))
+        found = read(rasters(), f"{server.address}/big.tif", Window(0, 0, 2000, 2000))
         np.testing.assert_array_equal(found, values)
         assert server.most > 1
 

@@ -30,7 +30,7 @@ from acreage.catalog.access import (
     access_for,
     split_signature,
 )
-from acreage.catalog.access.address import expiry, shown, without_queries
+from acreage.catalog.access.address import expiry, shown, unsigned, without_queries
 from acreage.catalog.access.stores import Reach
 from acreage.core.errors import CatalogError, ItemUnreadable
 from acreage.engine.readers import read_raster
@@ -330,6 +330,22 @@ def test_a_wrong_access_in_a_configuration_is_told(tmp_path: Path, access: dict[
 def test_what_signs_an_address_is_taken_off(signed: str, stable: str) -> None:
     assert split_signature(signed) == (stable, True)
     assert split_signature(stable) == (stable, False)
+
+
+def test_a_stored_address_has_no_signature_and_is_signed_by_its_item_again(
+    container: Path, rasters: Make
+) -> None:
+    signatures = Signatures()
+    with serving(signed_backend(container, signatures)) as server:
+        href = f"{server.address}/box/a.tif?{signatures.query('/box/a.tif')}"
+        (container / "item.json").write_text(json.dumps({"assets": {"a": {"href": href}}}))
+        stored = unsigned(href)
+        assert "sig" not in stored.removesuffix("#signed")
+        place, access = Reach().place(stored, str(container / "item.json"))
+        assert place == f"{server.address}/box/a.tif"
+        assert access is not None
+        read(rasters(), place, access)
+    assert unsigned("https://h/a.tif?v=1") == "https://h/a.tif?v=1"
 
 
 def test_other_queries_are_part_of_the_address() -> None:

@@ -1,11 +1,11 @@
 """Reaching remote stores: HTTP(S) and S3, signed where needed, with patience and within limits."""
 
-from acreage.catalog.access.address import is_remote, shown, split_signature
+from acreage.catalog.access.address import is_remote, shown, split_signature, unsigned
 from acreage.catalog.access.model import Access, AccessConfig, AccessFailed, EnvReference
 from acreage.catalog.access.opener import RemoteRasters, remote_rasters
 from acreage.catalog.access.policy import HostUse, Policy, use_between
 from acreage.catalog.access.stores import EVERYWHERE, Reach, access_for
-from acreage.catalog.access.transport import PoliteAdapter, Transport, configure, shared
+from acreage.catalog.access.transport import PoliteAdapter, Transport, configure, remote_use, shared
 
 __all__ = [
     "EVERYWHERE",
@@ -23,8 +23,10 @@ __all__ = [
     "configure",
     "is_remote",
     "remote_rasters",
+    "remote_use",
     "shared",
     "shown",
     "split_signature",
+    "unsigned",
     "use_between",
 ]

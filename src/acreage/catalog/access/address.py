@@ -15,6 +15,7 @@ _AZURE = {"sv", "ss", "srt", "sr", "sp", "st", "se", "spr", "sig", "sip", "si"} 
 }  # fmt: skip
 _QUERY_V2 = {"awsaccesskeyid", "googleaccessid", "signature", "expires", "key-pair-id", "policy"}
 _TOKENS = {"token", "access_token", "apikey", "api_key", "api-key", "subscription-key", "sastoken"}
+_WAS_SIGNED = "#signed"
 _AWS_PREFIXES = ("x-amz-", "x-goog-")
 
 
@@ -57,6 +58,17 @@ def split_signature(address: str) -> tuple[str, bool]:
     if len(kept) == len(pairs):
         return address, False
     return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(kept), "")), True
+
+
+def unsigned(address: str) -> str:
+    """The address as it may be stored: without what signs it, and marked where something did."""
+    stable, signed = split_signature(address)
+    return f"{stable}{_WAS_SIGNED}" if signed else stable
+
+
+def was_signed(address: str) -> tuple[str, bool]:
+    """A stored address without its mark, and whether it had one."""
+    return address.removesuffix(_WAS_SIGNED), address.endswith(_WAS_SIGNED)
 
 
 def expiry(address: str) -> float | None:

@@ -150,12 +150,25 @@ class Gate:
     """The way to one host: so many connections at once, so many requests a second, pauses it asked for."""
 
     def __init__(self, requests_per_second: float, connections: int) -> None:
-        self._interval = 1.0 / requests_per_second
-        self._burst = (connections - 1) * self._interval
-        self._connections = threading.BoundedSemaphore(connections)
+        self._rate = requests_per_second
+        self._most = connections
+        self._asked_rate: float | None = None
+        self._asked_most: int | None = None
+        self._busy = 0
+        self._free = threading.Condition()
         self._lock = threading.Lock()
         self._next = 0.0
         self._held = 0.0
+
+    def limit(self, requests_per_second: float | None, connections: int | None) -> None:
+        """Keep these limits from now on; of several, the strictest."""
+        with self._lock:
+            if requests_per_second is not None:
+                self._asked_rate = min(requests_per_second, self._asked_rate or requests_per_second)
+                self._rate = self._asked_rate
+            if connections is not None:
+                self._asked_most = min(connections, self._asked_most or connections)
+                self._most = self._asked_most
 
     def hold(self, seconds: float) -> None:
         """Send nothing for so long, from any thread."""
@@ -170,8 +183,10 @@ class Gate:
             NoTurn: there is none before the deadline.
         """
         start = time.monotonic()
-        if not self._connections.acquire(timeout=max(0.0, deadline - start)):
-            raise NoTurn
+        with self._free:
+            if not self._free.wait_for(lambda: self._busy < self._most, max(0.0, deadline - start)):
+                raise NoTurn
+            self._busy += 1
         try:
             self._await_turn(deadline)
             pause = time.monotonic() - start
@@ -179,15 +194,18 @@ class Gate:
                 waited(pause)
             yield
         finally:
-            self._connections.release()
+            with self._free:
+                self._busy -= 1
+                self._free.notify()
 
     def _await_turn(self, deadline: float) -> None:
         while True:
             with self._lock:
-                turn = max(time.monotonic(), self._next - self._burst, self._held)
+                interval = 1.0 / self._rate
+                turn = max(time.monotonic(), self._next - (self._most - 1) * interval, self._held)
                 if turn > deadline:
                     raise NoTurn
-                self._next = max(self._next, turn) + self._interval
+                self._next = max(self._next, turn) + interval
             time.sleep(max(0.0, turn - time.monotonic()))
             with self._lock:
                 if self._held <= time.monotonic():
@@ -204,14 +222,13 @@ class Conduct:
         self._lock = threading.Lock()
 
     def gate(self, host: str, requests_per_second: float | None, connections: int | None) -> Gate:
-        """The gate of a host; the first to ask sets its limits."""
+        """The gate of a host, with the policy's limits unless others were asked for."""
         with self._lock:
             if host not in self._gates:
-                self._gates[host] = Gate(
-                    requests_per_second or self.policy.requests_per_second,
-                    connections or self.policy.connections,
-                )
-            return self._gates[host]
+                self._gates[host] = Gate(self.policy.requests_per_second, self.policy.connections)
+            gate = self._gates[host]
+        gate.limit(requests_per_second, connections)
+        return gate
 
     def run(self, gate: Gate, host: str, what: str, attempt: Callable[[float], T]) -> T:
         """Try until it succeeds, is hopeless, or patience ends.

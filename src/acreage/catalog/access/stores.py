@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field
 
-from acreage.catalog.access.address import is_remote, shown, split_signature
+from acreage.catalog.access.address import is_remote, shown, split_signature, was_signed
 from acreage.catalog.access.model import Access, AccessConfig
 from acreage.catalog.access.signing import SIGNED
 from acreage.catalog.definition import Strict, checked
@@ -96,11 +96,13 @@ class Reach:
         """
         if not is_remote(href):
             return href, None
+        href, stored = was_signed(href)
         stable, signed = split_signature(href)
         access = access_for(stable, self.config, self.source_headers)
         unsaid = self.config is None or self.config.signing is None
-        if access.signing == "item" or (signed and unsaid and access.signing == "none"):
-            SIGNED.remember(item, stable, href)
+        if access.signing == "item" or ((signed or stored) and unsaid and access.signing == "none"):
+            if signed:
+                SIGNED.remember(item, stable, href)
             return stable, replace(access, signing="item", item=item)
         return stable, None if self.config is None else access
 

@@ -448,3 +448,8 @@ def configure(policy: Policy) -> Transport:
     """Give this process a transport with this policy; where that is another one, counts begin anew."""
     current = _PROCESS.get()
     return current if current.policy == policy else _PROCESS.put(Transport(policy))
+
+
+def remote_use() -> dict[str, HostUse]:
+    """What this process has asked of each host so far; see `use_between`."""
+    return shared().conduct.tally.snapshot()

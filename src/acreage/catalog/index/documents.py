@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from acreage.catalog.access.address import split_signature
+from acreage.catalog.access.address import unsigned
 from acreage.catalog.fetch import resolve
 from acreage.catalog.items import ItemProblem
 from acreage.catalog.properties import value_of
@@ -89,7 +89,7 @@ def _without_signatures(value: Any, base: str, key: str = "") -> Any:
     if isinstance(value, list | tuple):
         return [_without_signatures(v, base, key) for v in value]
     if key == "href" and isinstance(value, str):
-        return split_signature(resolve(value, base))[0]
+        return unsigned(resolve(value, base))
     return value
 
 
