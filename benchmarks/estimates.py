@@ -1,8 +1,8 @@
 """How the plan's estimate compares with what a job took.
 
-    .venv/bin/python benchmarks/estimates.py --scene build/demo/scene
+    .venv/bin/python benchmarks/estimates.py --archive build/demo/archive
 
-Runs the preprocessing graph of the crop type workflow on a simulated scene, whole and in windows of 64
+Runs the preprocessing graph of the crop type workflow on a simulated archive, whole and in windows of 64
 pixels, each in a
 process of its own, and prints estimated and measured core-seconds and memory.
 """
@@ -26,16 +26,16 @@ from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
 from acreage.engine.stages import Budget
-from acreage.simulate.scene import open_scene
+from acreage.simulate.archive import open_archive
 
 MEMORY = 4_000_000_000
 
 
-def measure(scene: Path, window: int | None, folder: Path) -> dict[str, float]:
+def measure(archive: Path, window: int | None, folder: Path) -> dict[str, float]:
     """Estimate and measurement of one run in this process, without compiling kernels."""
-    found, settings = open_scene(scene), CubeSettings()
+    found, settings = open_archive(archive), CubeSettings()
     area, _ = parse_area(",".join(map(repr, found.bbox)), settings)
-    season = found.season
+    season = found.settings.season
     graph = parse_graph(to_graph(preprocess(area, season, settings).cube, "netCDF"))
     catalog = open_catalog(found.catalog)
     plan = make_plan(graph, catalog, Budget(MEMORY, 2, window))
@@ -56,17 +56,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scene", type=Path, required=True)
+    parser.add_argument("--archive", type=Path, required=True)
     parser.add_argument("--window", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(given.scene, given.window, Path(folder))))
+            print(json.dumps(measure(given.archive, given.window, Path(folder))))
         return
     table = Table("window", "windows", "decoded", "core-seconds", "estimated", "memory", "estimated")
     for window in (None, 128, 64):
-        command = [sys.executable, __file__, "--scene", str(given.scene), "--one"]
+        command = [sys.executable, __file__, "--archive", str(given.archive), "--one"]
         command += [] if window is None else ["--window", str(window)]
         line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
         m = json.loads(line)

@@ -1,1 +1,1 @@
-"""Simulated scenes over a simulated landscape with known truth."""
+"""A simulated archive over a simulated landscape with known truth."""

@@ -27,6 +27,7 @@ from acreage.simulate.forward import Forward
 from acreage.simulate.granules import Granule, granules_over
 from acreage.simulate.labels import points_of, split_parcels, write_labels
 from acreage.simulate.lattice import coarser
+from acreage.simulate.picture import draw_landscape
 from acreage.simulate.publish import FORMS
 from acreage.simulate.publish.products import OpticalProduct, Published, RadarProduct
 from acreage.simulate.publish.radar import COLLECTIONS, publish_radar, resolution
@@ -122,6 +123,7 @@ def simulate_archive(
         write_truth(work, settings, forward)
         parcels = split_parcels(forward.ground.parcels(settings.area), settings.seed, settings.train_share)
         write_labels(work, parcels, points_of(parcels, settings.seed))
+        draw_landscape(work / "landscape.png", settings, forward, parcels)
         text = json.dumps({"simulated": True, **settings_to_dict(settings)}, indent=1)
         (work / SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
     return Archive(out, settings)

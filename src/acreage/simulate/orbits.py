@@ -254,6 +254,8 @@ def passes(
                     continue
                 node = satellite.node + facts.revolution * step
                 one = Pass(mission, satellite.name, absolute, relative, direction, node)
+                if len(one.track.y) < 2:  # on the other side of the globe
+                    continue
                 day = one.time_at(*place).date()
                 if satellite.first <= day <= satellite.last and season.first <= day <= season.last:
                     found.append(one)

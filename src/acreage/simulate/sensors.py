@@ -10,7 +10,6 @@ from datetime import datetime
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.features import shapes
 from shapely.geometry.base import BaseGeometry
 
 from acreage.core.grid import Box, Grid, transformer
@@ -28,7 +27,6 @@ PIECE = 1024
 _CACHED_PIXELS = 24_000_000
 _NOISE_M = 400.0  # width of the noise along the swath's edge in old products
 _NOISE_POWER = 3e-4
-_OUTLINE_PIXELS = 1_000_000
 
 Float = NDArray[np.float64]
 Single = NDArray[np.float32]
@@ -170,15 +168,21 @@ def _extent(inside: NDArray[np.bool_], axis: int) -> slice:
 
 
 def outline(inside: NDArray[np.bool_], box: Box) -> BaseGeometry:
-    """The part of a box (of the mask's pixels) where the mask is True, in degrees."""
+    """The part of a box (of the mask's pixels) where the mask is True, in degrees.
+
+    Every row's True pixels lie side by side, as those of a swath do that is cut out of a rectangle.
+    """
     if inside.all():
         found: BaseGeometry = shapely.box(*box.bounds)
     else:
-        step = max(1, int((inside.size / _OUTLINE_PIXELS) ** 0.5))
-        affine = box.affine @ box.affine.scale(step)
-        parts = shapes(inside[::step, ::step].astype(np.uint8), mask=inside[::step, ::step], transform=affine)
-        merged = shapely.union_all([shapely.geometry.shape(part) for part, _ in parts])
-        found = shapely.intersection(
-            shapely.simplify(merged, 1.5 * step * box.grid.res_x), shapely.box(*box.bounds)
-        )
+        rows = np.flatnonzero(inside.any(axis=1))
+        first = inside[rows].argmax(axis=1)
+        last = inside.shape[1] - inside[rows][:, ::-1].argmax(axis=1)
+        # Each row's upper and lower corner, down the left side and up the right one.
+        y = np.repeat(rows, 2) + np.tile([0, 1], len(rows))
+        columns = np.concatenate([np.repeat(first, 2), np.repeat(last, 2)[::-1]])
+        left, _, _, top = box.bounds
+        x = left + columns * box.grid.res_x
+        ring = np.column_stack([x, top - np.concatenate([y, y[::-1]]) * box.grid.res_y])
+        found = shapely.simplify(shapely.make_valid(shapely.Polygon(ring)), 1.5 * box.grid.res_x)
     return degrees(shapely.segmentize(found, 20_000.0), box.grid.crs)
