@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.support.engine_runs import assert_same_cube, settled
 from tests.support.faults import FAULTS, FileFault, break_block, cut_tail, html
 from tests.support.tiny_archive import chain, load, node
 
-from acreage.core.errors import ItemUnreadable
+from acreage.core.errors import ItemUnreadable, OutputExists, WriteFailed
 from acreage.core.inputs import Inputs
 from acreage.engine import sources
 from acreage.engine.inspection import inspect_items
@@ -215,3 +216,28 @@ def test_outputs_and_their_account_appear_together(archive: Archive, tmp_path: P
     assert account["collections"][S2]["failed"] == {"not-an-image": 1}
     again = run_plan(archive.plan(GRAPH), tmp_path / "folder", tolerance=1)
     assert again.inputs_file == tmp_path / "folder" / "inputs.json"
+
+
+def test_a_file_of_the_accounts_name_is_not_replaced_unasked(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / "inputs.json").write_text("somebody's own")
+    with pytest.raises(OutputExists, match=r"inputs\.json"):
+        run_plan(archive.plan(GRAPH), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["inputs.json"]
+    run_plan(archive.plan(GRAPH), tmp_path, overwrite=True)
+    assert json.loads((tmp_path / "inputs.json").read_text())["collections"]
+
+
+def test_no_output_is_left_where_its_account_cannot_be_written(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = os.replace
+
+    def full(source: Any, final: Any) -> None:
+        if Path(final).name.endswith("inputs.json"):
+            raise OSError(28, "No space left on device")
+        inner(source, final)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(WriteFailed, match="No space left"):
+        run_plan(archive.plan(GRAPH), tmp_path / "cube.nc")
+    assert list(tmp_path.iterdir()) == []

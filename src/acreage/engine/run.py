@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
-from acreage.core.errors import WriteFailed
+from acreage.core.errors import OutputExists, WriteFailed
 from acreage.core.inputs import InputAsset, Inputs
 from acreage.core.provenance import InputItem
 from acreage.core.udf import UdfRunner
@@ -114,6 +114,11 @@ def run_plan(
     formats = [
         format_for(o, plan.nodes[o.node].meta, out, single=single, overwrite=overwrite) for o in plan.outputs
     ]
+    account = inputs_file(out, formats)
+    if account.exists() and not overwrite:
+        raise OutputExists(
+            f"{account} is there already.", hint="Choose another name, or ask for it with --overwrite."
+        )
     rounds = Rounds(plan, udf, executor or ThreadExecutor(plan.threads), limits, progress)
     job = _job_name(out)
     try:
@@ -123,7 +128,6 @@ def run_plan(
         with scratch_folder(scratch) as folder:
             rounds.run(folder)
             inputs = Inputs(rounds.account(), inspect is not None, str(limits))
-            account = inputs_file(out, formats)
             document = json.dumps(inputs.to_dict(), indent=1, ensure_ascii=False).encode()
             files = write_outputs(
                 [(o, f, rounds.stored[o.node]) for o, f in zip(plan.outputs, formats, strict=True)],
