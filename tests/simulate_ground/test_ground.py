@@ -1,4 +1,4 @@
-"""The simulated ground follows from coordinates; parcels agree with pixels, and their sizes with real ones."""
+"""The simulated ground follows from coordinates; parcels agree with pixels, their sizes with real ones."""
 
 from __future__ import annotations
 
