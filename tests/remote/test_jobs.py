@@ -131,6 +131,7 @@ def test_an_api_whose_assets_lie_in_a_bucket_of_a_configuration(
         config.write_text(json.dumps({"collections": {"SENTINEL2_L2A": entry}}))
         job(open_catalog(config), tmp_path / "cube.nc")
         assert (tmp_path / "cube.nc").read_bytes() == expected
+        assert not any("authorization" in seen for seen in api.headers_seen)
         monkeypatch.setenv("EO_SECRET", "mistyped")
         with pytest.raises(AcreageError, match="SignatureDoesNotMatch") as caught:
             job(open_catalog(changed(config)), tmp_path / "wrong.nc")

@@ -36,7 +36,7 @@ class Fetcher:
 
     Args:
         headers: sent with every request over HTTP(S).
-        access: how addresses are reached, None for what each alone tells.
+        access: how buckets (`s3://`) are reached, None for what each address alone tells.
     """
 
     def __init__(self, headers: Mapping[str, str] | None = None, access: Access | None = None) -> None:
@@ -81,13 +81,10 @@ class Fetcher:
         return shared().document(address, self.headers, self._access(address)).decode("utf-8", "replace")
 
     def _access(self, address: str) -> Access:
-        """As for the collection's files, but what signs these does not sign the catalog itself."""
-        by_address = access_for(address)
-        if self.access is None or self.access.signing == "item":
-            return by_address
-        if self.access.signing == "planetary-computer" != by_address.signing:
-            return by_address
-        return self.access
+        """In a bucket as for the collection's files; elsewhere their credentials are not sent."""
+        if self.access is not None and urlsplit(address).scheme == "s3":
+            return self.access
+        return access_for(address)
 
 
 def _read_file(path: str) -> str:
