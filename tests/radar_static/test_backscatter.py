@@ -13,7 +13,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.catalog_items import parsed
-from tests.support.engine_runs import WHOLE, assert_same_cube, run_cubes
+from tests.support.engine_runs import WHOLE, assert_same_cube, plan_of, run_cubes
 from tests.support.layers import Piece, layer_graph, rectangle, write_pieces
 
 from acreage.catalog import open_catalog
@@ -127,6 +127,20 @@ def test_terrain_corrected_backscatter_of_planetary_computer(tmp_path: Path) -> 
         run_cubes(asked, catalog)
     asked["b"]["arguments"] = {**arguments, "coefficient": "gamma0-terrain"}
     assert_same_cube(run_cubes(asked, catalog)["b"], cube)
+
+
+def test_products_of_other_polarisations_are_no_fault_and_are_named(tmp_path: Path) -> None:
+    both = scene("both", power(), **{"sar:polarizations": ["VV", "VH"]})
+    silent = scene("silent", power(1))
+    other = scene("other", power(2), **{"sar:polarizations": ["HH", "HV"]})
+    single = replace(scene("single", power(3), **{"sar:polarizations": ["VV"]}), assets={"vv": power(3)})
+    path = write_pieces(tmp_path, {"sentinel-1-sigma0": [both, silent, other, single]})
+    found = open_catalog(path).search("SENTINEL1_GRD", (-180, -90, 180, 90))
+    assert {i.id for i in found.items} == {"both", "silent"}
+    assert found.problems == ()
+    assert found.notes == ("SENTINEL1_GRD: 2 items are not of VV and VH and are left out: other, single",)
+    graph = layer_graph("SENTINEL1_GRD", AREA, days=SEASON)
+    assert set(found.notes) <= set(plan_of(graph, open_catalog(path), WHOLE).notes)
 
 
 def test_the_real_site_in_decibels_gives_the_same_composites(real_data: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from acreage.catalog.items import (
     Search,
 )
 from acreage.catalog.query import check_known, check_query, matches, pushable
+from acreage.catalog.radar import of_polarisations
 from acreage.catalog.rasters import resolve_items
 from acreage.catalog.sources import UNDATED, ItemIndex, ItemSource, overall_bounds
 from acreage.catalog.stac import Json, StacItem
@@ -130,6 +131,7 @@ class SourceCatalog:
             entry.source_id, bounds, interval, self._pushed(entry, definition, query or {})
         )
         found = [_with_defaults(item, definition) for item in found]
+        found, single = of_polarisations(found, definition)
         undated: list[ItemProblem] = []
         if not static:
             found, undated = _dated(found)
@@ -144,7 +146,7 @@ class SourceCatalog:
             problems=tuple(sorted([*problems, *undated, *faults], key=lambda p: (p.item, p.asset, p.reason))),
             superseded=tuple(superseded),
             filtered=tuple(sorted({item.id for item in kept} - {item.id for item in passing})),
-            notes=self._notes(entry, bounds, interval),
+            notes=(*self._notes(entry, bounds, interval), *single),
         )
 
     def _strays(self, source_id: str, bounds: Bounds, interval: Interval) -> list[ItemProblem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from acreage.catalog.stac import StacItem
 from acreage.core.errors import InvalidInput
 from acreage.core.temporal import parse_instant
 
+_POLARISATIONS = frozenset({"VV", "VH", "HH", "HV"})
+_NAMED = 5  # items that a note names
 _DECIBEL = frozenset({"db", "decibel", "decibels"})
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -33,6 +35,30 @@ def as_radar(
     noise = definition.border_noise
     border = border_noise(noise, raster) if noise is not None and has_border_noise(item, noise) else None
     return replace(raster, db=decibels, border=border) if decibels or border is not None else raster
+
+
+def of_polarisations(
+    items: Sequence[StacItem], definition: CollectionDefinition
+) -> tuple[list[StacItem], tuple[str, ...]]:
+    """The items that a radar collection can use, and a note on those that state other polarisations.
+
+    A product of HH and HV, or of one polarisation alone, is whole: it is no part of a collection of VV and
+    VH, and no fault. An item that states no polarisations (`sar:polarizations`) is kept.
+    """
+    wanted = {band.name for band in definition.bands} & _POLARISATIONS
+    if not wanted:
+        return list(items), ()
+    kept: list[StacItem] = []
+    others: list[StacItem] = []
+    for item in items:
+        stated = item.properties.get("sar:polarizations")
+        has = {str(p).upper() for p in stated} if isinstance(stated, list) and stated else wanted
+        (kept if wanted <= has else others).append(item)
+    if not others:
+        return kept, ()
+    named = ", ".join(item.id for item in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+    bands = " and ".join(sorted(wanted, reverse=True))
+    return kept, (f"{definition.id}: {len(others)} items are not of {bands} and are left out: {named}",)
 
 
 def border_noise(noise: BorderNoiseDefinition, raster: Raster) -> BorderNoise:
