@@ -12,12 +12,14 @@ import pytest
 import rasterio
 from pyproj import Transformer
 from tests.support.croptype_samples import QUICK, make_samples
+from tests.support.faults import break_block
 from tests.support.tiny_archive import NORTH, WEST, Layer, TinyArchive
 
 from acreage.catalog import open_catalog
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.core.errors import AcreageError, NoDataAvailable, OutputExists
 from acreage.core.grid import Box
+from acreage.core.inputs import Inputs
 from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND, Legend, LegendClass
 from acreage.core.temporal import Season
 from acreage.croptype.mapping import MapJob, MapResult, make_map
@@ -26,6 +28,7 @@ from acreage.croptype.orbits import choose_orbit
 from acreage.croptype.training import train
 from acreage.croptype.workflow import CubeSettings, map_grid
 from acreage.engine.stages import Budget
+from acreage.engine.tolerance import NONE, Tolerance, TooManyFailures
 from acreage.udf.contract import UdfLimits
 from acreage.udf.runner import ProcessUdfRunner
 
@@ -86,7 +89,9 @@ def udf() -> Iterator[ProcessUdfRunner]:
         yield runner
 
 
-def mapped(root: Path, model: Path, udf: ProcessUdfRunner, out: Path, **changes: Any) -> MapResult:
+def mapped(
+    root: Path, model: Path, udf: ProcessUdfRunner, out: Path, tolerance: Tolerance = NONE, **changes: Any
+) -> MapResult:
     job = MapJob(
         **{
             "area": area(),
@@ -97,7 +102,8 @@ def mapped(root: Path, model: Path, udf: ProcessUdfRunner, out: Path, **changes:
             **changes,
         }
     )
-    return make_map(job, EmbeddedRunner(open_catalog(root), Budget(3_000_000_000, 1, 16), udf), out)
+    budget = Budget(3_000_000_000, 1, 16)
+    return make_map(job, EmbeddedRunner(open_catalog(root), budget, udf, tolerance=tolerance), out)
 
 
 def counts_on_cropland(result: MapResult) -> tuple[set[int], set[int]]:
@@ -148,6 +154,33 @@ def test_the_better_covered_orbit_alone_is_read_and_recorded_with_the_map(
     assert json.loads((tmp_path / "map" / "provenance.json").read_text())["preprocessing"] == recorded
     (item,) = (json.loads(p.read_text()) for p in (tmp_path / "map").glob("*item*.json"))
     assert item["properties"]["acreage:preprocessing"] == recorded
+
+
+def test_a_product_that_was_lost_is_in_no_pixel_and_named_in_the_map(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    root = archive(tmp_path / "a", 4, 0.1)
+    # Reflectance that cannot be read: its scene classification alone must not count as an observation.
+    break_block(tmp_path / "a" / "sentinel-2-l2a" / "s2-1" / "nir.tif", 6)
+    with pytest.raises(TooManyFailures, match="1 unreadable"):
+        mapped(root, model, udf, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    result = mapped(root, model, udf, tmp_path / "map", Tolerance.parse(["SENTINEL2_L2A=34%"]))
+    assert counts_on_cropland(result) == ({2}, {3})
+    item = json.loads(result.product.item.read_text())
+    s2 = item["properties"]["acreage:inputs"]["collections"]["SENTINEL2_L2A"]
+    assert s2["items"] == {"expected": 3, "read": 2, "skipped": 0, "failed": 1}
+    assert s2["failed"] == {"unreadable": 1}
+    derived = {link["title"] for link in item["links"] if link["rel"] == "derived_from"}
+    assert {title for title in derived if title.startswith("SENTINEL2_L2A")} == {
+        "SENTINEL2_L2A/s2-0",
+        "SENTINEL2_L2A/s2-2",
+    }
+    account = Inputs.from_dict(json.loads(result.product.inputs.read_text()))
+    assert {a.band for a in account.failed} == {"B08"}
+    assert account == result.job.inputs
+    told = json.loads(result.product.provenance.read_text())["inputs"]
+    assert [(a["item"], a["kind"]) for a in told["failed"]] == [("s2-1", "unreadable")]
 
 
 def test_clouds_all_season_and_no_radar_are_reported_as_cropland_without_observation(
