@@ -125,7 +125,7 @@ def test_erosion_takes_single_pixels_out_of_both_masks_and_a_disc_leaves_a_cross
     assert np.argwhere(cross.values.reshape(9, 9)).tolist() == [[5, 5]]
 
 
-def test_nulls_are_masked_and_their_neighbours_with_them() -> None:
+def test_nulls_are_masked_and_their_neighbours_with_them_unless_no_data_counts_as_clear() -> None:
     meta = raster_meta(bands=("SCL",), width=40, height=40, dtype=np.uint8)
     values = np.full(meta.shape, 4, np.uint8)
     valid = np.ones(meta.shape, bool)
@@ -134,6 +134,8 @@ def test_nulls_are_masked_and_their_neighbours_with_them() -> None:
     assert made[20, :20].all()
     assert made[20, 20:24].all()
     assert not made[20, 28:].any()
+    with_zero = {"mask1_values": [0, 2, 4, 5, 6, 7]}
+    assert not run_eager("to_scl_dilation_mask", data=Cube.of(values, valid, meta), **with_zero).values.any()
 
 
 def test_default_kernels_by_windows() -> None:

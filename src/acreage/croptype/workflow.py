@@ -41,7 +41,8 @@ class CubeSettings:
         cropland_codes: WorldCover classes that are mapped.
         s2_bands, s1_bands: bands of the cube.
         collections: ids of the S2, S1, elevation and land cover collections.
-        scl_mask: parameters of `to_scl_dilation_mask`.
+        scl_mask: parameters of `to_scl_dilation_mask`. Class 0, no data, counts as clear: it has no values
+            to mask, and clear pixels beside it are kept.
         s1_properties: property filters of the S1 load, as property to value, for example the orbit direction.
         s1_coefficient: what the S1 collection must be calibrated to, as `sar_backscatter` names it.
         s1_unit: `linear`: composites stay in linear power; `db`: they are turned into decibels. They are made
@@ -61,6 +62,7 @@ class CubeSettings:
         "ESA_WORLDCOVER_10M_2021_V2",
     )
     scl_mask: tuple[tuple[str, Any], ...] = (
+        ("mask1_values", (0, 2, 4, 5, 6, 7)),
         ("kernel1_size", 17),
         ("kernel2_size", 77),
         ("erosion_kernel_size", 3),

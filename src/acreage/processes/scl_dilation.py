@@ -22,6 +22,7 @@ from acreage.processes.resampling import spatial_box
 THRESHOLD_1, THRESHOLD_2 = 0.057, 0.025  # of the convolved masks, as the federation's back end has them
 CLEAR_VALUES, CLOUD_VALUES = (2, 4, 5, 6, 7), (3, 8, 9, 10, 11)
 KERNEL_1, KERNEL_2 = 17, 201
+NO_DATA = 0  # SCL's own class for no data, which catalogs state as its null value
 
 
 @lru_cache(maxsize=64)
@@ -107,17 +108,19 @@ def to_scl_dilation_mask(
 ) -> Cube:
     """True near clouds: a boolean cube of the same dimensions, never null.
 
-    Two masks, either of which masks a pixel: what is not in `mask1_values` (nulls are not), eroded by a disc
-    and convolved with a Gaussian of `kernel1_size`, above 0.057; and what is in `mask2_values`, eroded and
-    convolved with a Gaussian of `kernel2_size`, above 0.025. Outside of the cube nothing is marked. As the
-    federation's back end computes it (openeo-geotrellis-extensions, SCLConvolutionFilter; docs/decisions).
+    Two masks, either of which masks a pixel: what is not in `mask1_values` (a null counts as 0), eroded by a
+    disc and convolved with a Gaussian of `kernel1_size`, above 0.057; and what is in `mask2_values`, eroded
+    and convolved with a Gaussian of `kernel2_size`, above 0.025. Outside of the cube nothing is marked. As
+    the federation's back end computes it (openeo-geotrellis-extensions, SCLConvolutionFilter;
+    docs/decisions/0010).
     """
     assert out.box is not None
     assert data.meta.box is not None
-    clear = np.isin(data.values, _values(mask1_values, "mask1_values"))
+    unmarked = _values(mask1_values, "mask1_values")
+    clear = np.isin(data.values, unmarked)
     second = np.isin(data.values, _values(mask2_values, "mask2_values"))
     if data.valid is not None:
-        clear &= data.valid
+        clear = np.where(data.valid, clear, NO_DATA in unmarked)
         second &= data.valid
     first = ~clear
     found = np.zeros((int(np.prod(out.shape[:-2], dtype=np.int64)), *out.box.shape), bool)
