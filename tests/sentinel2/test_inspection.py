@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from tests.support.catalog_items import WORLD
+from affine import Affine
+from tests.support.catalog_items import WORLD, stac_item
 from tests.support.reflectances import moved
+from tests.support.servers.faulty import folder_backend, serving
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import ItemProblem, SourceItem
@@ -30,9 +34,12 @@ ALPINE_BANDS = ("B02", "B03", "B04", "B08", "SCL")
 )
 def test_nothing_is_found_in_the_real_site(real_data: Path, collection: str, count: int) -> None:
     catalog = open_catalog(real_data / "flanders-2019" / "catalog.json")
-    items = catalog.search(collection, WORLD).items
+    bands = catalog.describe(collection).band_names
+    if collection == "SENTINEL2_L2A":
+        bands = ("B02", "B04", "B08", "B11", "SCL")
+    items = catalog.search(collection, WORLD, bands=bands).items
     assert len(items) == count
-    assert inspect_items(items, catalog.describe(collection).band_names, SITE, 2) == ()
+    assert inspect_items(items, bands, SITE, 2) == ()
 
 
 def test_nothing_is_found_in_whole_real_granules(real_data: Path) -> None:
@@ -176,3 +183,57 @@ def test_an_empty_part_outside_of_the_footprint_is_no_fault(real_data: Path, tmp
     (longitude,), (latitude,) = rasterio.warp.transform(box.grid.crs, "EPSG:4326", [x], [y])
     area = (longitude - 0.002, latitude - 0.002, longitude + 0.002, latitude + 0.002)
     assert inspect_items([south], ("B04", "SCL"), area, 1) == ()
+
+
+def large_band(path: Path) -> None:
+    """A COG of 1024 x 1024 distinct pixels, so that its parts are read one by one."""
+    values = np.random.default_rng(5).integers(200, 3000, (1024, 1024)).astype(np.uint16)
+    profile = {"driver": "COG", "dtype": "uint16", "count": 1, "width": 1024, "height": 1024, "nodata": 0}
+    place = Affine(10, 0, 500000, 0, -10, 5600000)
+    with rasterio.open(path, "w", **profile, crs="EPSG:32631", transform=place, blocksize=256) as file:
+        file.write(values, 1)
+
+
+def remote_item(folder: Path) -> Path:
+    item = stac_item("S2A_31UES_20220601_0_L2A")
+    blue = item["assets"]["blue"]
+    blue.update({"href": "./blue.tif", "proj:shape": [1024, 1024]})
+    large_band(folder / "blue.tif")
+    (folder / "item.json").write_text(json.dumps(item))
+    return folder / "blue.tif"
+
+
+REMOTE_AREA = (2.98, 50.4, 3.16, 50.6)
+
+
+def remote_problems(address: str) -> tuple[ItemProblem, ...]:
+    items = open_catalog(f"{address}/item.json").search("SENTINEL2_L2A", WORLD, bands=("B02",)).items
+    assert len(items) == 1
+    return inspect_items(items, ("B02",), REMOTE_AREA, 1)
+
+
+def test_a_whole_remote_file_costs_a_few_small_reads(tmp_path: Path) -> None:
+    path = remote_item(tmp_path)
+    with serving(folder_backend(tmp_path)) as server:
+        assert remote_problems(server.address) == ()
+        asked = server.asked("blue.tif")
+    assert 1 <= len(asked) <= 6
+    ranges = [re.fullmatch(r"bytes=(\d+)-(\d+)", r.headers["range"]) for r in asked]
+    read = sum(int(m[2]) - int(m[1]) + 1 for m in ranges if m is not None)
+    assert read < path.stat().st_size / 2
+
+
+def test_a_remote_file_that_ends_early_is_found(tmp_path: Path) -> None:
+    path = remote_item(tmp_path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.9)])
+    with serving(folder_backend(tmp_path)) as server:
+        (problem,) = remote_problems(server.address)
+    assert (problem.asset, problem.kind) == ("B02", "truncated")
+
+
+def test_an_error_page_with_status_200_is_no_image(tmp_path: Path) -> None:
+    path = remote_item(tmp_path)
+    path.write_text("<html><body>Sign in</body></html>")
+    with serving(folder_backend(tmp_path)) as server:
+        (problem,) = remote_problems(server.address)
+    assert problem.kind == "not-an-image"
