@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +143,19 @@ def test_shapes_that_do_not_fit_are_refused(sky: Sky) -> None:
     odd: NDArray[np.float32] = np.zeros((3, 4), np.float32)
     with pytest.raises(InvalidInput, match="whole multiple"):
         means(odd, 2)
+
+
+def test_the_time_zone_in_which_a_moment_is_told_does_not_matter(sky: Sky) -> None:
+    x, y = places(4.0e6, 3.0e6, 50, 50, 500.0)
+    told = MOMENT.astimezone(timezone(timedelta(hours=2)))
+    assert same(sky.at(x, y, MOMENT), sky.at(x, y, told))
+    assert same(sky.at(x, y, MOMENT), sky.at(x, y, MOMENT.replace(tzinfo=None)))
+
+
+def test_one_place_alone_has_the_sky_that_it_has_in_company(sky: Sky) -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.uniform(3e6, 5e6, 300), rng.uniform(2e6, 4e6, 300)
+    whole = sky.at(x, y, MOMENT)
+    for k in range(0, 300, 10):
+        alone = sky.at(x[k : k + 1], y[k : k + 1], MOMENT)
+        assert all(getattr(alone, f.name)[0] == getattr(whole, f.name)[k] for f in fields(alone))

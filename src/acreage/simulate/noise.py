@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -112,6 +113,36 @@ def octaves_at(
     for i in range(x.size):
         out[i] = octaves(seed, x[i], y[i], length, count, gain)
     return out
+
+
+def node_range(
+    x: NDArray[np.float64], y: NDArray[np.float64], step: float, reach: float = 0.0
+) -> tuple[int, int, int, int]:
+    """Numbers of the first node, and columns and rows, of the lattice of `step` metres around some places.
+
+    With `reach` metres more on every side. Node (i, j) lies at (i step, j step) whatever was asked for.
+    """
+    i0, j0 = math.floor((x.min() - reach) / step), math.floor((y.min() - reach) / step)
+    return (
+        i0,
+        j0,
+        math.floor((x.max() + reach) / step) + 2 - i0,
+        math.floor((y.max() + reach) / step) + 2 - j0,
+    )
+
+
+@njit(nogil=True, cache=True)
+def between(nodes: NDArray[Any], i0: int, j0: int, step: float, x: float, y: float, layer: int) -> float:
+    """Bilinear value at a place of a layer of (columns, rows, layers) nodes that start at (i0, j0).
+
+    The weights come from the place alone, so that it does not matter which nodes are at hand.
+    """
+    i, j = math.floor(x / step), math.floor(y / step)
+    u, v = (x - i * step) / step, (y - j * step) / step
+    a, b = int(i) - i0, int(j) - j0
+    south = (1.0 - u) * nodes[a, b, layer] + u * nodes[a + 1, b, layer]
+    north = (1.0 - u) * nodes[a, b + 1, layer] + u * nodes[a + 1, b + 1, layer]
+    return float((1.0 - v) * south + v * north)
 
 
 def gaussian_levels() -> NDArray[np.float32]:

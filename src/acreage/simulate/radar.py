@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from acreage.core.errors import InvalidInput
 from acreage.simulate.curves import Phenology
 from acreage.simulate.ground import Patch
-from acreage.simulate.noise import gamma_levels, hash2, key_of, mix, normal_of, octaves_at
+from acreage.simulate.noise import (
+    between,
+    gamma_levels,
+    hash2,
+    key_of,
+    mix,
+    node_range,
+    normal_of,
+    octaves_at,
+)
 from acreage.simulate.surface import day_of_year, table_row
 
 Orbit = Literal["ascending", "descending"]
@@ -34,7 +43,8 @@ SLOPE_DB = 9.0
 """dB for a slope of 1 (45 degrees) towards the sensor; invented, small."""
 LOOK_AZIMUTH = {"ascending": 80.0, "descending": 280.0}
 """Direction in which a right-looking sensor looks, degrees from north."""
-_RAIN_NODE = 2000.0  # metres; moisture is linear between these places, which are the same for all requests
+RAIN_NODE = 2000.0
+"""Metres between the places at which moisture is computed; linear between them."""
 _U = np.uint64
 
 
@@ -47,10 +57,10 @@ def moisture(x: NDArray[np.float64], y: NDArray[np.float64], day: date, seed: in
     x, y = (np.ascontiguousarray(a, np.float64).ravel() for a in (x, y))
     if not x.size:
         return np.empty(shape, np.float32)
-    x0, y0 = math.floor(x.min() / _RAIN_NODE) * _RAIN_NODE, math.floor(y.min() / _RAIN_NODE) * _RAIN_NODE
-    nodes_x = np.arange(x0, x.max() + 2 * _RAIN_NODE, _RAIN_NODE)
-    nodes_y = np.arange(y0, y.max() + 2 * _RAIN_NODE, _RAIN_NODE)
-    at_x, at_y = np.meshgrid(nodes_x, nodes_y, indexing="ij")
+    i0, j0, columns, rows = node_range(x, y, RAIN_NODE)
+    at_x, at_y = np.meshgrid(
+        (i0 + np.arange(columns)) * RAIN_NODE, (j0 + np.arange(rows)) * RAIN_NODE, indexing="ij"
+    )
     spell, part = divmod(day.toordinal(), 8)
     weights = {0: part / 8.0, -1: 1.0 - part / 8.0}
     nodes = np.zeros(at_x.size, np.float32)
@@ -60,25 +70,21 @@ def moisture(x: NDArray[np.float64], y: NDArray[np.float64], day: date, seed: in
     # Two independent fields joined by these weights would be calmer between spells.
     nodes /= np.float32(math.hypot(*weights.values()))
     out = np.empty(x.size, np.float32)
-    _between_nodes(x, y, x0, y0, nodes.reshape(at_x.shape), out)
+    _moisture_at(x, y, i0, j0, nodes.reshape(columns, rows, 1), out)
     return out.reshape(shape)
 
 
 @njit(nogil=True, cache=True)
-def _between_nodes(
+def _moisture_at(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    x0: float,
-    y0: float,
+    i0: int,
+    j0: int,
     nodes: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
     for k in range(x.size):
-        gx, gy = (x[k] - x0) / _RAIN_NODE, (y[k] - y0) / _RAIN_NODE
-        i, j = int(gx), int(gy)
-        u, v = gx - i, gy - j
-        near = (1 - u) * nodes[i, j] + u * nodes[i + 1, j]
-        out[k] = (1 - v) * near + v * ((1 - u) * nodes[i, j + 1] + u * nodes[i + 1, j + 1])
+        out[k] = between(nodes, i0, j0, RAIN_NODE, x[k], y[k], 0)
 
 
 def sigma0(

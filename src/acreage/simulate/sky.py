@@ -17,9 +17,9 @@ from scipy.stats import norm
 
 from acreage.core.errors import InvalidInput
 from acreage.core.grid import transformer
-from acreage.simulate.noise import key_of, mix, octaves, value_noise
+from acreage.simulate.noise import between, key_of, mix, node_range, octaves, value_noise
 from acreage.simulate.scales import CloudScales
-from acreage.simulate.sun import sun_position
+from acreage.simulate.sun import in_utc, sun_position
 
 WIDE_METRES = 360e3
 """Step of the longest octave of the cloud field."""
@@ -31,7 +31,12 @@ RIM = 0.22
 """How far the cloud field rises, in deviations, from no cloud to a dense one."""
 LOWEST_SUN = 8.0
 """Degrees: below, shadows are as long as here."""
-_NODE = 50e3  # metres between the places at which the sun is looked up
+SUN_NODE = 50e3
+"""Metres between the places at which the sun is looked up; linear between them."""
+NODE = 1000.0
+"""Metres between the places at which the long octaves, cirrus and haze are computed; linear between them."""
+FROM_NODES = 5
+"""Octaves of the clouds that are computed at the nodes: steps of 360 to 22.5 km."""
 _TURN_X, _TURN_Y = 0.8, 0.6
 _U = np.uint64
 
@@ -78,11 +83,18 @@ class Sky:
         x, y = (np.ascontiguousarray(a, np.float64).ravel() for a in (x, y))
         out = [np.zeros(x.size, np.float32) for _ in range(4)]
         if not self.cloudless and x.size:
-            key = key_of("sky", self.seed, moment.replace(microsecond=0).isoformat())
+            key = key_of("sky", self.seed, in_utc(moment).replace(microsecond=0).isoformat())
             height = 1000.0 + 3500.0 * (mix_unit(key) ** 2)
-            nodes, x0, y0 = _toward_sun(x, y, moment, height)
+            offsets, oi, oj = _toward_sun(x, y, moment, height)
+            reach = float(np.abs(offsets).max())
+            ni, nj, columns, rows = node_range(x, y, NODE, reach)
+            nodes = np.empty((columns, rows, 3), np.float32)
+            fill_nodes(_U(key), ni, nj, self._weights, nodes)
             cirrus = float(norm.ppf(1.0 - self.scales.cirrus))
-            fill_sky(_U(key), x, y, self._weights, self._rest, self._threshold, cirrus, nodes, x0, y0, *out)
+            fill_sky(
+                _U(key), x, y, self._weights, self._rest, self._threshold, cirrus,
+                offsets, oi, oj, nodes, ni, nj, out[0], out[1], out[2], out[3],
+            )  # fmt: skip
         return SkyPatch(*(a.reshape(shape) for a in out))
 
 
@@ -116,15 +128,14 @@ def _amplitudes(scales: CloudScales) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 def _toward_sun(
     x: NDArray[np.float64], y: NDArray[np.float64], moment: datetime, height: float
-) -> tuple[NDArray[np.float64], float, float]:
-    """(columns, rows, 2) metres from a place to the cloud that shades it, and x and y of the first node."""
-    x0, y0 = math.floor(x.min() / _NODE) * _NODE, math.floor(y.min() / _NODE) * _NODE
-    columns, rows = int((x.max() - x0) // _NODE) + 2, int((y.max() - y0) // _NODE) + 2
+) -> tuple[NDArray[np.float64], int, int]:
+    """(columns, rows, 2) metres from nodes to the cloud that shades them, and the first node's numbers."""
+    i0, j0, columns, rows = node_range(x, y, SUN_NODE)
     to_degrees, to_plane = transformer("EPSG:3035", "EPSG:4326"), transformer("EPSG:4326", "EPSG:3035")
     out = np.zeros((columns, rows, 2))
     for i in range(columns):
         for j in range(rows):
-            east, north = x0 + i * _NODE, y0 + j * _NODE
+            east, north = (i0 + i) * SUN_NODE, (j0 + j) * SUN_NODE
             longitude, latitude = to_degrees.transform(east, north)
             if not (math.isfinite(longitude) and math.isfinite(latitude)):
                 continue
@@ -139,7 +150,7 @@ def _toward_sun(
             dx, dy = there[0] - east, there[1] - north
             scale = length / math.hypot(dx, dy)
             out[i, j] = dx * scale, dy * scale
-    return out, x0, y0
+    return out, i0, j0
 
 
 @njit(nogil=True, cache=True)
@@ -147,22 +158,47 @@ def _opacity(
     key: np.uint64,
     x: float,
     y: float,
+    wide: float,
     weights: NDArray[np.float64],
     rest: NDArray[np.float64],
     threshold: float,
 ) -> float:
-    """Opacity of clouds at a place. Octaves that can no longer change it are left out."""
-    total, scale = 0.0, 1.0 / WIDE_METRES
-    px, py = x, y
-    for k in range(weights.size):
-        total += weights[k] * value_noise(mix(key + _U(k)), px * scale + 0.37 * k, py * scale + 0.71 * k)
-        if total + rest[k] <= threshold:
+    """Opacity of clouds at a place where the long octaves add up to `wide`.
+
+    Octaves that can no longer change it are left out.
+    """
+    total = wide
+    px, py, scale = x, y, 2.0**FROM_NODES / WIDE_METRES
+    for k in range(FROM_NODES, weights.size):
+        if total + rest[k - 1] <= threshold:
             return 0.0
-        if total - rest[k] >= threshold + RIM:
+        if total - rest[k - 1] >= threshold + RIM:
             return 1.0
+        total += weights[k] * value_noise(mix(key + _U(k)), px * scale + 0.37 * k, py * scale + 0.71 * k)
         px, py = _TURN_X * px - _TURN_Y * py, _TURN_Y * px + _TURN_X * py
         scale *= 2.0
     return min(1.0, max(0.0, (total - threshold) / RIM))
+
+
+@njit(nogil=True, cache=True)
+def fill_nodes(
+    key: np.uint64, i0: int, j0: int, weights: NDArray[np.float64], out: NDArray[np.float32]
+) -> None:
+    """Fill (columns, rows, 3) of the nodes from (i0, j0) on: the clouds' long octaves, cirrus and haze."""
+    high, air = mix(key ^ _U(0xC1)), mix(key ^ _U(0xA1))
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            x, y = (i0 + i) * NODE, (j0 + j) * NODE
+            total, px, py, scale = 0.0, x, y, 1.0 / WIDE_METRES
+            for k in range(FROM_NODES):
+                place = px * scale + 0.37 * k, py * scale + 0.71 * k
+                total += weights[k] * value_noise(mix(key + _U(k)), place[0], place[1])
+                px, py = _TURN_X * px - _TURN_Y * py, _TURN_Y * px + _TURN_X * py
+                scale *= 2.0
+            out[i, j, 0] = total
+            veil = octaves(high, x, 2.5 * y, 250e3, 3, 0.55)
+            out[i, j, 1] = veil + 0.15 * value_noise(high, x / 6e3, y / 15e3)
+            out[i, j, 2] = 0.18 + 0.2 * octaves(air, x, y, 90e3, 2, 0.5)
 
 
 @njit(nogil=True, cache=True)
@@ -174,30 +210,28 @@ def fill_sky(
     rest: NDArray[np.float64],
     threshold: float,
     cirrus_threshold: float,
-    nodes: NDArray[np.float64],
-    x0: float,
-    y0: float,
+    offsets: NDArray[np.float64],
+    oi: int,
+    oj: int,
+    nodes: NDArray[np.float32],
+    ni: int,
+    nj: int,
     cloud: NDArray[np.float32],
     cirrus: NDArray[np.float32],
     haze: NDArray[np.float32],
     shadow: NDArray[np.float32],
 ) -> None:
-    """Fill the arrays of a `SkyPatch` for flat arrays of places; see `_toward_sun` for the nodes."""
-    high, air = mix(key ^ _U(0xC1)), mix(key ^ _U(0xA1))
+    """Fill the arrays of a `SkyPatch` for flat arrays of places.
+
+    `offsets`: of `_toward_sun`, from node (oi, oj) on; `nodes`: of `fill_nodes`, from (ni, nj) on.
+    """
     for k in range(x.size):
-        cloud[k] = _opacity(key, x[k], y[k], weights, rest, threshold)
-        gx, gy = (x[k] - x0) / _NODE, (y[k] - y0) / _NODE
-        i, j = int(gx), int(gy)
-        u, v = gx - i, gy - j
-        dx = (1 - v) * ((1 - u) * nodes[i, j, 0] + u * nodes[i + 1, j, 0]) + v * (
-            (1 - u) * nodes[i, j + 1, 0] + u * nodes[i + 1, j + 1, 0]
-        )
-        dy = (1 - v) * ((1 - u) * nodes[i, j, 1] + u * nodes[i + 1, j, 1]) + v * (
-            (1 - u) * nodes[i, j + 1, 1] + u * nodes[i + 1, j + 1, 1]
-        )
-        shaded = _opacity(key, x[k] + dx, y[k] + dy, weights, rest, threshold)
-        shadow[k] = (1.0 - cloud[k]) * shaded
-        veil = octaves(high, x[k], 2.5 * y[k], 250e3, 3, 0.55)
-        veil += 0.15 * value_noise(high, x[k] / 6e3, y[k] / 15e3)
+        wide = between(nodes, ni, nj, NODE, x[k], y[k], 0)
+        cloud[k] = _opacity(key, x[k], y[k], wide, weights, rest, threshold)
+        there_x = x[k] + between(offsets, oi, oj, SUN_NODE, x[k], y[k], 0)
+        there_y = y[k] + between(offsets, oi, oj, SUN_NODE, x[k], y[k], 1)
+        wide = between(nodes, ni, nj, NODE, there_x, there_y, 0)
+        shadow[k] = (1.0 - cloud[k]) * _opacity(key, there_x, there_y, wide, weights, rest, threshold)
+        veil = between(nodes, ni, nj, NODE, x[k], y[k], 1)
         cirrus[k] = min(1.0, max(0.0, (veil - cirrus_threshold) / 1.2))
-        haze[k] = min(1.0, max(0.0, 0.18 + 0.2 * octaves(air, x[k], y[k], 90e3, 2, 0.5)))
+        haze[k] = min(1.0, max(0.0, between(nodes, ni, nj, NODE, x[k], y[k], 2)))

@@ -6,13 +6,18 @@ import math
 from datetime import UTC, datetime
 
 
+def in_utc(moment: datetime) -> datetime:
+    """The moment in UTC; one without a time zone is in UTC already."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def sun_position(moment: datetime, longitude: float, latitude: float) -> tuple[float, float]:
     """Azimuth (degrees from north, eastward) and elevation (degrees) of the sun, to within a degree.
 
     `moment` is in UTC unless it says otherwise; degrees. Spencer 1971's series for declination and
     equation of time.
     """
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    moment = in_utc(moment)
     hours = moment.hour + moment.minute / 60 + moment.second / 3600
     g = 2 * math.pi / 365 * (moment.timetuple().tm_yday - 1 + (hours - 12) / 24)
     minutes = 229.18 * (
