@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.windows import from_bounds
-from tests.support.engine_runs import plan_of, run_cubes
+from tests.support.engine_runs import assert_same_cube, plan_of, run_cubes
 from tests.support.layers import Piece, cut, layer_graph, rectangle, write_pieces
 
 from acreage.catalog import open_catalog
@@ -110,6 +110,21 @@ def test_elevation_under_cropland_is_what_rasterio_alone_finds(files: Path, cata
     assert elevation.size == CROPLAND
     np.testing.assert_array_equal(np.sort(heights), np.sort(elevation.astype(np.float64)))
     assert 0 < heights.mean() < 1000
+
+
+def test_genuine_relief_cut_into_four_files_shows_no_seam(files: Path, tmp_path: Path) -> None:
+    with rasterio.open(files / DEM_FILE) as file:
+        window = from_bounds(6.5, 0.2, 6.65, 0.35, file.transform).round_offsets().round_lengths()
+        piece = Piece("dem", {"data": file.read(1, window=window)}, file.window_transform(window))
+    area = rectangle(6.51, 0.21, 6.64, 0.34)
+    graph = layer_graph("COPERNICUS_30", area, projection=32632, resolution=20, method="bilinear")
+    pieces = {"whole": [piece], "cut": cut(piece, [231], [307])}
+    whole, parts = (
+        run_cubes(graph, open_catalog(write_pieces(tmp_path / name, {"cop-dem-glo-30": found})))["grid"]
+        for name, found in pieces.items()
+    )
+    assert np.ptp(whole.values[whole.validity()]) > 1000
+    assert_same_cube(whole, parts)
 
 
 def test_a_bounded_memory_is_kept_and_the_plan_names_the_sea_around_the_island(catalog: Catalog) -> None:
