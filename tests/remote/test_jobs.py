@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from acreage.catalog import open_catalog
 from acreage.catalog.access import shared, use_between
 from acreage.catalog.items import Catalog
 from acreage.core.errors import AcreageError, CatalogError
+from acreage.engine.inspection import inspect_items
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
@@ -217,6 +219,28 @@ def test_faults_of_files_are_named_with_item_band_and_address(archive: Path, tmp
     assert "is no image but a text" in reasons["item-1", "B04"]
     assert f"{server.address}/sentinel-2-l2a/item-1/red.tif" in reasons["item-1", "B04"]
     assert "refuses access: it answers HTTP 403 AccessDenied" in reasons["item-2", "B08"]
+
+
+def test_what_is_wrong_with_remote_files_is_found_before_the_first_window(
+    archive: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(archive.parent, short)
+    cut = short / "sentinel-2-l2a" / "item-2" / "nir.tif"
+    cut.write_bytes(cut.read_bytes()[:-3000])
+
+    def page(request: Request) -> Fault | None:
+        return HTML if "item-1/red.tif" in request.path else None
+
+    with serving(folder_backend(short), rule=page) as server:
+        found = open_catalog(f"{server.address}/catalog.json").search(
+            "SENTINEL2_L2A", WORLD, bands=("B04", "B08")
+        )
+        problems = inspect_items(found.items, ("B04", "B08"), WORLD, threads=2)
+    kinds = {(p.item, p.asset): p.kind for p in problems}
+    assert kinds["item-1", "B04"] == "not-an-image"
+    assert kinds["item-2", "B08"] == "truncated"
+    assert ("item-0", "B04") not in kinds
 
 
 def test_a_busy_api_and_busy_documents_keep_one_policy(archive: Path) -> None:

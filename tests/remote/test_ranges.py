@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
 from tests.remote.conftest import QUICK, Files
@@ -60,6 +62,7 @@ FAULTS = st.sampled_from(
 )
 
 
+@settings(max_examples=15)
 @given(
     faults=st.lists(FAULTS, max_size=5),
     windows=st.lists(WINDOWS, min_size=1, max_size=3),
@@ -105,6 +108,36 @@ def test_many_threads_read_many_windows(files: Files, rasters: Make) -> None:
 
         with ThreadPoolExecutor(6) as threads:
             assert all(threads.map(same, range(48)))
+
+
+IN_THREADS = """
+import sys, threading, rasterio
+
+def read(found):
+    # The layer is first imported here, where rasterio's own variables are not set.
+    from acreage.catalog.access import remote_rasters
+    for _ in range(20):
+        with remote_rasters().dataset(sys.argv[1]) as dataset:
+            found.append(int(dataset.read(1).sum()))
+        remote_rasters().close()
+
+for _ in range(3):
+    found = []
+    thread = threading.Thread(target=read, args=(found,))
+    thread.start()
+    thread.join()
+    print(len(found), set(found))
+"""
+
+
+def test_threads_that_begin_and_end_leave_files_readable(files: Files) -> None:
+    with serving(folder_backend(files.folder)) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", IN_THREADS, f"{server.address}/a.tif"], capture_output=True, text=True
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [f"20 {{{files.pixels.sum()}}}"] * 3
 
 
 # --- how it asks ---

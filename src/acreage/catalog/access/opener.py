@@ -15,8 +15,9 @@ import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -38,8 +39,6 @@ T = TypeVar("T")
 REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "1"}
 _MOST_OPEN = 128
 _MOST_FILES = 1024
-# rasterio keeps its openers in context variables, which a new thread does not have; all of ours share these.
-_CONTEXT = contextvars.copy_context()
 
 
 class _Handle(io.RawIOBase):
@@ -74,22 +73,8 @@ class _Handle(io.RawIOBase):
         return self._opener.read_many(list(zip(offsets, sizes, strict=True)))
 
 
-class _Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """What rasterio opens one dataset through; `error` is the first that its file met.
-
-    Methods that GDAL calls never raise: an error there would be printed and forgotten.
-    """
-
-    def __init__(self, file: RemoteFile) -> None:
-        self.file = file
-        self.error: AccessFailed | None = None
-        self.beyond = 0
-        self._handles: list[_Handle] = []  # GDAL itself holds bare pointers to them
-
-    def open(self, path: str, mode: str = "rb", **kwds: Any) -> _Handle:
-        handle = _Handle(self)
-        self._handles.append(handle)
-        return handle
+class _OneFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
+    """What rasterio asks of a file system, answered for a single file without neighbours."""
 
     def isfile(self, path: str) -> bool:
         return True
@@ -105,6 +90,27 @@ class _Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def rm(self, path: str) -> None:
         raise FileNotFoundError(path)
+
+    def size(self, path: str = "") -> int:
+        return 0
+
+
+class _Opener(_OneFile):
+    """What rasterio opens one dataset through; `error` is the first that its file met.
+
+    Methods that GDAL calls never raise: an error there would be printed and forgotten.
+    """
+
+    def __init__(self, file: RemoteFile) -> None:
+        self.file = file
+        self.error: AccessFailed | None = None
+        self.beyond = 0
+        self._handles: list[_Handle] = []  # GDAL itself holds bare pointers to them
+
+    def open(self, path: str, mode: str = "rb", **kwds: Any) -> _Handle:
+        handle = _Handle(self)
+        self._handles.append(handle)
+        return handle
 
     def size(self, path: str = "") -> int:
         try:
@@ -129,6 +135,11 @@ class _Opener(MultiByteRangeResourceContainer):  # type: ignore[misc]
             # The zeros are never seen: the error is raised when the dataset is given back.
             self.error = self.error or error
             return [bytes(length) for _, length in ranges]
+
+
+@lru_cache(maxsize=4096)
+def _access_for(address: str) -> Access:
+    return access_for(address)
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,7 @@ class RemoteRasters:
             AccessFailed: its bytes could not be had, or are no image.
             RasterioError: its bytes are there, but GDAL cannot use them.
         """
-        key = (address, access or access_for(address))
+        key = (address, access or _access_for(address))
         lent = self._take(key) or self._open(key)
         try:
             with rasterio.Env(**REMOTE_OPTIONS):
@@ -252,8 +263,29 @@ def _reason(opener: _Opener, error: Exception) -> Exception:
     return error
 
 
+class _Nothing(_OneFile):
+    """An opener of an empty file."""
+
+    def open(self, path: str, mode: str = "rb", **kwds: Any) -> io.BytesIO:
+        return io.BytesIO()
+
+
+@cache
+def _context() -> contextvars.Context:
+    """A context that has what rasterio keeps of openers in variables, which a new thread does not have."""
+    context = contextvars.Context()
+
+    def open_nothing() -> None:
+        with suppress(RasterioError):
+            rasterio.open("nothing", opener=_Nothing()).close()
+
+    context.run(open_nothing)  # rasterio sets them when it first opens something
+    return context
+
+
 def _in_context(call: Callable[[], T]) -> T:
-    return _CONTEXT.copy().run(call)
+    # A context is entered by one thread at a time; copies hold the same variables.
+    return _context().copy().run(call)
 
 
 class _Process:
