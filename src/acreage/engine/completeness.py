@@ -11,7 +11,7 @@ from acreage.core.arrays import BoolArray
 from acreage.core.errors import AcreageError
 from acreage.core.grid import Box, transformer
 from acreage.core.inputs import SKIPS, AssetKey, InputAsset, ItemKey, SkipKind
-from acreage.engine.mosaic import touches
+from acreage.engine.placement import touches
 from acreage.engine.plan import Expectation, Fault, Inspection, PlanNode, SourceSummary, WindowLog
 from acreage.engine.quarantine import NOTHING, QuarantineList
 from acreage.engine.sources import SourceOp

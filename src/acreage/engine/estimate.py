@@ -17,7 +17,7 @@ from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box
 from acreage.engine.decode import border_halo
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program
-from acreage.engine.mosaic import source_region
+from acreage.engine.placement import source_region
 from acreage.engine.plan import Estimate, PlanNode, Stage
 from acreage.engine.program import Program
 from acreage.engine.readers import block_shape

@@ -10,70 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
 
 from acreage.catalog.items import Raster, SourceItem
 from acreage.core.arrays import Array, BoolArray, null_like
-from acreage.core.grid import Box, Grid
-from acreage.processes.index_maps import Float
+from acreage.core.grid import Box
+from acreage.engine.placement import (
+    EDGE,
+    bounding_part,
+    covered,
+    distance_from,
+    holds,
+    moved_to,
+    on_lattice,
+    source_region,
+    touches,
+)
 from acreage.processes.resample_kernels import index_map, is_identity, resample, support
 
 Pixels = tuple[Array, BoolArray | None]
 ReadBand = Callable[[SourceItem, str, Box], Pixels | None]
-_EDGE = 1e-10  # as the resampling kernel: a position this close to the next pixel counts as in it
 _GAP = 0.5  # source pixels over which an edge pixel may stand for the ground between two lattices
-
-
-@lru_cache(maxsize=8192)
-def source_region(raster: Box, box: Box, method: str) -> Box:
-    """The pixels of a raster's box that a box on any grid needs."""
-    if is_identity(method, raster.grid, box.grid):
-        return on_lattice(box, raster.grid).intersect(raster)
-    return box.project(raster.grid, support(method, raster.grid, box.grid)).intersect(raster)
-
-
-def on_lattice(box: Box, grid: Grid) -> Box:
-    """The same pixels by the indices of another spelling of their lattice."""
-    if box.grid == grid:
-        return box
-    return grid.box_of_transform(box.affine, box.width, box.height)
-
-
-@lru_cache(maxsize=8192)
-def touches(raster: Box, box: Box, method: str) -> bool:
-    """True where a raster may matter to a box: its pixels are needed, or it lies at most a pixel away."""
-    if not source_region(raster, box, method).is_empty:
-        return True
-    return not box.project(raster.grid, 1).intersect(raster).is_empty
-
-
-@lru_cache(maxsize=8192)
-def _holds(raster: Box, box: Box) -> bool:
-    """True where a raster covers a box and a pixel around it."""
-    return raster.contains(box.project(raster.grid, 1))
-
-
-def lattices(items: Sequence[SourceItem]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the items that share a lattice, band by band; an item joins the first others that it fits.
-
-    Items fit where they have a band in common, and every common band lies on one lattice.
-    """
-    members: list[list[int]] = []
-    grids: list[dict[str, Grid]] = []
-    for number, item in enumerate(items):
-        own = {band: raster.box.grid for band, raster in item.rasters.items()}
-        for group, known in zip(members, grids, strict=True):
-            common = own.keys() & known.keys()
-            if common and all(own[b] == known[b] or own[b].aligned_with(known[b]) for b in common):
-                group.append(number)
-                known.update({b: g for b, g in own.items() if b not in known})
-                break
-        else:
-            members.append([number])
-            grids.append(own)
-    return tuple(tuple(group) for group in members)
 
 
 @dataclass
@@ -160,11 +118,11 @@ class StepMosaic:
         winner = np.full(box.shape, -1, np.int16)
         often = np.zeros(box.shape, np.int16)
         references = {n: r for n in group if (r := self.items[n].rasters.get(self.reference)) is not None}
-        covers = {n: _covered(raster.box, box) for n, raster in references.items()}
+        covers = {n: covered(raster.box, box) for n, raster in references.items()}
         for n in reversed(list(covers)):
             winner[covers[n]] = n
             often += covers[n]
-        part = _around(often > 1, box)
+        part = bounding_part(often > 1, box)
         if part is None:  # nothing to choose: the reference band need not be read
             return winner
         place = part.slices_in(box)
@@ -221,7 +179,7 @@ class StepMosaic:
             at = common.slices_in(native)
             if not ((winner[at] == n) | (winner[at] < 0)).any():
                 continue
-            pixels = self.read(self.items[n], band, _moved(common, place, rasters[n].box))
+            pixels = self.read(self.items[n], band, moved_to(common, place, rasters[n].box))
             if pixels is not None:
                 parts.append((at, n, pixels))
         if winner is None or not parts:
@@ -265,20 +223,20 @@ class StepMosaic:
             for n in group
             if (raster := self.items[n].rasters.get(band)) is not None
         ]
-        if any(_holds(box, self.box) for _, _, box in rasters):
+        if any(holds(box, self.box) for _, _, box in rasters):
             return
         open_ = ~valid
         for _, _, box in rasters:
-            open_ &= ~_covered(box, self.box)
+            open_ &= ~covered(box, self.box)
         if not open_.any():
             return
         rasters.sort(key=lambda r: r[1])
-        distance = {n: _distance(box, self.box) for _, n, box in rasters}
+        distance = {n: distance_from(box, self.box) for _, n, box in rasters}
         sides = np.zeros(open_.shape, np.int16)
         for number in range(len(groups)):
-            beside = [distance[n] <= _GAP + _EDGE for g, n, _ in rasters if g == number]
+            beside = [distance[n] <= _GAP + EDGE for g, n, _ in rasters if g == number]
             sides += np.logical_or.reduce(beside) if beside else 0
-        for reach, where in ((_EDGE, open_), (_GAP + _EDGE, open_ & (sides > 1))):
+        for reach, where in ((EDGE, open_), (_GAP + EDGE, open_ & (sides > 1))):
             for _, n, _ in rasters:
                 wanted = where & (distance[n] <= reach) & ~valid
                 if wanted.any():
@@ -310,50 +268,3 @@ class StepMosaic:
 def _put(part: Pixels, where: BoolArray, values: Array, valid: BoolArray) -> None:
     values[where] = part[0][where]
     valid[where] = True if part[1] is None else part[1][where]
-
-
-def _moved(common: Box, place: Box, raster: Box) -> Box:
-    """A part of a raster, given as part of `place`, by the indices of the raster's own grid."""
-    x, y = raster.x0 - place.x0, raster.y0 - place.y0
-    return Box(raster.grid, common.x0 + x, common.y0 + y, common.x1 + x, common.y1 + y)
-
-
-def _around(where: BoolArray, box: Box) -> Box | None:
-    """The smallest part of a box that holds all marked pixels, None where there is none."""
-    rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
-    if not rows.size:
-        return None
-    return Box(
-        box.grid,
-        box.x0 + int(columns[0]),
-        box.y0 + int(rows[0]),
-        box.x0 + int(columns[-1]) + 1,
-        box.y0 + int(rows[-1]) + 1,
-    )
-
-
-def _covered(raster: Box, box: Box) -> BoolArray:
-    """Where a box's pixel centres lie in a raster, whatever its values; right and lower edge excluded."""
-    found = np.zeros(box.shape, bool)
-    if source_region(raster, box, "near").is_empty:
-        return found
-    columns, rows = _positions(raster, box)
-    columns, rows = columns + _EDGE, rows + _EDGE
-    found |= (columns >= raster.x0) & (columns < raster.x1) & (rows >= raster.y0) & (rows < raster.y1)
-    return found
-
-
-def _distance(raster: Box, box: Box) -> Float:
-    """How many source pixels a box's pixel centres lie outside of a raster, the larger of both axes."""
-    columns, rows = _positions(raster, box)
-    across = np.maximum(raster.x0 - columns, columns - raster.x1)
-    down = np.maximum(raster.y0 - rows, rows - raster.y1)
-    with np.errstate(invalid="ignore"):
-        distance: Float = np.maximum(np.maximum(across, down), 0.0)
-    return np.where(np.isfinite(distance), distance, np.inf)
-
-
-def _positions(raster: Box, box: Box) -> tuple[Float, Float]:
-    """Source column and row of a box's pixel centres; one row and one column where the CRS is the same."""
-    at = index_map(raster.grid, box)
-    return (at.columns[:1, :], at.rows[:, :1]) if at.separable else (at.columns, at.rows)

@@ -14,7 +14,8 @@ from acreage.core.cube import Cube, CubeMeta, Dimension
 from acreage.core.errors import ItemUnreadable, LabelNotAvailable, NoDataAvailable
 from acreage.core.grid import Box, Grid, utm_crs
 from acreage.core.inputs import ItemKey
-from acreage.engine.mosaic import StepMosaic, lattices
+from acreage.engine.mosaic import StepMosaic
+from acreage.engine.placement import lattices
 from acreage.engine.plan import Context, Fault
 from acreage.engine.readers import read_raster
 
