@@ -18,8 +18,7 @@ def _archive(tmp_path_factory: pytest.TempPathFactory) -> Archive:
         for side, west in (("west", WEST), ("east", WEST + 320)):
             tile = "MGRS-31UES" if side == "west" else "MGRS-31UFS"
             made.s2(f"{side}{n}", day, layers(rng, west), **{"grid:code": tile, "eo:cloud_cover": 10.0 * n})
-    root = made.write()
-    return Archive(folder, made, root, {p: p.read_bytes() for p in folder.rglob("*.tif")})
+    return Archive(folder, made)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,12 @@ def layers(rng: np.random.Generator, west: float) -> dict[str, Layer]:
     return {"B04": Layer(red, 10, west), "B05": Layer(edge, 20, west), "SCL": Layer(scl, 20, west)}
 
 
-@dataclass
 class Archive:
     """Two granules a date, west and east, which share 32 columns; files can be broken and mended."""
 
-    folder: Path
-    made: TinyArchive = field(repr=False)
-    root: Path
-    whole: dict[Path, bytes] = field(default_factory=dict, repr=False)
+    def __init__(self, folder: Path, made: TinyArchive) -> None:
+        self.folder, self.made, self.root = folder, made, made.write()
+        self.whole = {path: path.read_bytes() for path in folder.rglob("*.tif")}
 
     def file(self, item: str, band: str) -> Path:
         return self.folder / "sentinel-2-l2a" / item / f"{S2_ASSETS[band]}.tif"

@@ -34,9 +34,9 @@ def deleted(path: Path) -> None:
 
 
 def cut_tail(path: Path) -> None:
-    """The header is whole; the last blocks are not there."""
-    offset, _ = block_at(path, -1)
-    path.write_bytes(path.read_bytes()[: offset - 10])
+    """The header is whole; half of the last block is not there."""
+    offset, size = block_at(path, -1)
+    path.write_bytes(path.read_bytes()[: offset + size // 2])
 
 
 def garbage(path: Path) -> None:

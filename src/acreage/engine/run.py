@@ -146,6 +146,7 @@ def _inspected(plan: Plan, inspect: Inspect) -> dict[tuple[str, str, str], Fault
     """What looking at the files finds, by asset."""
     found: dict[tuple[str, str, str], Fault] = {}
     for part in plan.inspections:
+        _log.info("Looking at the files of %d items of %s", len(part.items), part.collection)
         for p in inspect(part.items, part.bands, part.area, plan.threads):
             found.setdefault((part.collection, p.item, p.asset), Fault(p.kind, p.reason))
     return found
