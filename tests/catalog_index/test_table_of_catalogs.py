@@ -134,6 +134,8 @@ def catalogs(real_data: Path) -> dict[str, list[dict[str, Any]]]:
         CDSE: optical(real_data, "stac-items/cdse_s2_l2a_T36NYH_*.json"),
         PLANETARY: optical(real_data, "stac-items/pc_s2_l2a_item_T06VVN.json"),
     }
+    days = [item["properties"]["datetime"][:10] for item in optics.values()]
+    radars = [radar(day) | {"id": f"rtc-{day}"} for day in days]
     return {
         EARTH_SEARCH: [
             optics[EARTH_SEARCH],
@@ -145,7 +147,7 @@ def catalogs(real_data: Path) -> dict[str, list[dict[str, Any]]]:
         ],
         PLANETARY: [
             optics[PLANETARY],
-            *(radar(i["properties"]["datetime"][:10]) | {"id": f"rtc-{n}"} for n, i in enumerate(optics.values())),
+            *radars,
             layer("cop-dem-glo-30", "data", f"{blob}/copernicus-dem/made-up.tif", "2021-04-22T00:00:00Z"),
             layer("esa-worldcover", "map", f"{blob}/esa-worldcover/made-up.tif", "2021-01-01T00:00:00Z"),
         ],

@@ -108,21 +108,21 @@ class Boxes:
         start: npt.NDArray[np.datetime64],
         end: npt.NDArray[np.datetime64],
     ) -> None:
-        self._west, self._south, self._east, self._north = bounds
-        self._start, self._end = start, end
+        self.bounds, self.start, self.end = bounds, start, end
 
     def hits(self, bounds: Bounds, interval: Interval = (None, None)) -> npt.NDArray[np.intp]:
         """Numbers of those that touch the bounds and whose time lies in [start, end)."""
         west, south, east, north = bounds
         start = _OPEN_START if interval[0] is None else interval[0]
         end = _OPEN_END if interval[1] is None else interval[1]
-        hit = (self._north >= south) & (self._south <= north) & (self._start < end) & (self._end >= start)
-        crossing = self._west > self._east
+        own_west, own_south, own_east, own_north = self.bounds
+        hit = (own_north >= south) & (own_south <= north) & (self.start < end) & (self.end >= start)
+        crossing = own_west > own_east
         if west <= east:
-            plain = (self._east >= west) & (self._west <= east)
-            wrapped = (self._east >= west) | (self._west <= east)
+            plain = (own_east >= west) & (own_west <= east)
+            wrapped = (own_east >= west) | (own_west <= east)
         else:
-            plain = (self._east >= west) | (self._west <= east)
+            plain = (own_east >= west) | (own_west <= east)
             wrapped = np.ones_like(plain)
         hit &= np.where(crossing, wrapped, plain)
         return np.flatnonzero(hit)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
+from shapely.geometry.base import BaseGeometry
 
 from acreage.catalog.access.address import unsigned
 from acreage.catalog.fetch import resolve
-from acreage.catalog.items import ItemProblem
+from acreage.catalog.items import Bounds, ItemProblem
 from acreage.catalog.properties import value_of
 from acreage.catalog.sources import Document, features
 from acreage.catalog.stac import Json, MalformedItem, StacItem, item_name, parse_item
@@ -26,7 +27,7 @@ class Row:
     Attributes:
         item: as parsed.
         document: whole, addresses absolute and unsigned.
-        content: its JSON.
+        content: it as `to_content` writes it.
         digest: of the content, to tell whether it changed.
         place: items of one place are kept together.
     """
@@ -62,6 +63,76 @@ def prepare(documents: Sequence[Document]) -> tuple[list[Row], list[ItemProblem]
     return list(rows.values()), problems
 
 
+def to_content(document: Json) -> bytes:
+    """The JSON of an item as rows keep it: each asset is a text of its own, parsed when it is asked for."""
+    assets = {
+        key: orjson.dumps(asset, option=orjson.OPT_SORT_KEYS).decode()
+        for key, asset in document["assets"].items()
+        if isinstance(asset, Mapping)
+    }
+    return orjson.dumps({**document, "assets": assets}, option=orjson.OPT_SORT_KEYS)
+
+
+def of_content(content: bytes) -> dict[str, Any]:
+    """The whole item document of a row."""
+    document: dict[str, Any] = orjson.loads(content)
+    document["assets"] = {key: orjson.loads(text) for key, text in document["assets"].items()}
+    return document
+
+
+class LazyAssets(Mapping[str, Json]):
+    """Assets by key, each parsed when it is first asked for: a job reads a dozen of an item's many."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._parsed: dict[str, Json] = {}
+
+    def __getitem__(self, key: str) -> Json:
+        """The asset of a key."""
+        if key not in self._parsed:
+            self._parsed[key] = orjson.loads(self._texts[key])
+        return self._parsed[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._texts)
+
+    def __contains__(self, key: object) -> bool:
+        """True where there is one of this key."""
+        return key in self._texts
+
+    def __repr__(self) -> str:
+        """The keys, for messages."""
+        return f"LazyAssets({sorted(self._texts)})"
+
+
+def item_of(
+    content: bytes,
+    geometry: BaseGeometry | None,
+    bbox: Bounds,
+    start: np.datetime64,
+    end: np.datetime64,
+) -> StacItem:
+    """The item in a row; its address is its self link."""
+    document = orjson.loads(content)
+    address = document["links"][-1]["href"]
+    return StacItem(
+        id=document["id"],
+        address=address,
+        href=address,
+        start=start,
+        end=end,
+        bbox=bbox,
+        geometry=geometry,
+        properties=document["properties"],
+        assets=LazyAssets(document["assets"]),
+    )
+
+
 def _row(data: Json, address: str) -> Row:
     item = parse_item(data, address)
     document: dict[str, Any] = {
@@ -78,7 +149,7 @@ def _row(data: Json, address: str) -> Row:
         {"rel": "self", "href": item.href},
     ]
     document["bbox"] = list(item.bbox)
-    content = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    content = to_content(document)
     digest = int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big", signed=True)
     return Row(item, document, content, digest, _place(item))
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+import shapely
 
-from acreage.catalog.index.documents import Row
+from acreage.catalog.index.documents import Row, item_of
 from acreage.catalog.sources import Boxes
-from acreage.catalog.stac import StacItem, parse_item
+from acreage.catalog.stac import StacItem
 
 ROW_GROUP = 128
 _NUMBERS = ("west", "south", "east", "north", "start", "end", "digest")
@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.float64(), nullable=False) for name in _NUMBERS[:4]),
         *(pa.field(name, pa.int64(), nullable=False) for name in _NUMBERS[4:]),
         pa.field("place", pa.string(), nullable=False),
+        pa.field("footprint", pa.binary()),
         pa.field("item", pa.binary(), nullable=False),
     ]
 )
@@ -43,6 +44,7 @@ def to_table(rows: Sequence[Row]) -> pa.Table:
         "end": [int(row.item.end.astype("datetime64[ms]").astype(np.int64)) for row in rows],
         "digest": [row.digest for row in rows],
         "place": [row.place for row in rows],
+        "footprint": [shapely.to_wkb(row.item.geometry) for row in rows],
         "item": [row.content for row in rows],
     }
     return pa.table(columns, schema=SCHEMA)
@@ -115,22 +117,22 @@ class RowFile:
         """The number of rows."""
         return int(self._first[-1])
 
-    def contents(self, rows: npt.NDArray[np.intp]) -> list[bytes]:
-        """The JSON of some rows, given in ascending order."""
+    def items(self, rows: npt.NDArray[np.intp]) -> list[StacItem]:
+        """Some rows, given in ascending order, as items."""
         if not len(rows):
             return []
         groups = np.unique(np.searchsorted(self._first, rows, side="right") - 1)
         with pq.ParquetFile(self.path, metadata=self._metadata, memory_map=True) as file:
-            column = file.read_row_groups(groups.tolist(), columns=["item"])["item"]
+            table = file.read_row_groups(groups.tolist(), columns=["footprint", "item"])
         sizes = self._first[groups + 1] - self._first[groups]
         offsets = np.concatenate(([0], np.cumsum(sizes)))
         which = np.searchsorted(self._first[groups], rows, side="right") - 1
-        wanted = offsets[which] + rows - self._first[groups][which]
-        return [value.as_py() for value in column.take(pa.array(wanted))]
-
-    def items(self, rows: npt.NDArray[np.intp]) -> list[StacItem]:
-        """Some rows, given in ascending order, as items."""
-        return [item_of(content) for content in self.contents(rows)]
+        table = table.take(pa.array(offsets[which] + rows - self._first[groups][which]))
+        shapes = shapely.from_wkb(table["footprint"].to_numpy())
+        boxes = self.boxes.bounds[:, rows].T.tolist()
+        times = zip(self.boxes.start[rows], self.boxes.end[rows], strict=True)
+        found = zip(table["item"].to_pylist(), shapes, boxes, times, strict=True)
+        return [item_of(content, shape, tuple(box), *time) for content, shape, box, time in found]
 
     def columns(self, *names: str) -> pa.Table:
         """Whole columns."""
@@ -140,9 +142,3 @@ class RowFile:
     def table(self) -> pa.Table:
         """All of it."""
         return self.columns(*SCHEMA.names)
-
-
-def item_of(content: bytes) -> StacItem:
-    """The item in a row; its address is its self link."""
-    document = orjson.loads(content)
-    return parse_item(document, document["links"][-1]["href"])

@@ -17,14 +17,13 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from filelock import FileLock
 
 from acreage.catalog.index.coverage import Asked, Block, missing, oldest, with_asked
-from acreage.catalog.index.documents import Row
+from acreage.catalog.index.documents import Row, of_content
 from acreage.catalog.index.exchange import documents_to_table, joined, write_items
 from acreage.catalog.index.policy import now_ms
 from acreage.catalog.index.rows import RowFile, order, to_table, write_rows
@@ -169,7 +168,7 @@ class CollectionStore:
         if whole is None:
             rows = [self._file(p.name).table().take(_kept(p)) for p in self.manifest.parts]
             contents = pa.concat_tables(rows)["item"].to_pylist()
-            whole = documents_to_table([orjson.loads(content) for content in contents])
+            whole = documents_to_table([of_content(content) for content in contents])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_items(whole, _aside(path), self.collection, stac)
         os.replace(_aside(path), path)
@@ -286,7 +285,7 @@ class CollectionStore:
         ranked = pa.array(order(table))
         items = joined([self._items(p) for p in parts])
         if items is None:
-            items = documents_to_table([orjson.loads(v) for v in table["item"].to_pylist()])
+            items = documents_to_table([of_content(v) for v in table["item"].to_pylist()])
         return self._put(number, table.take(ranked), items.take(ranked), stac)
 
     def _items(self, part: PartEntry) -> pa.Table:
