@@ -192,7 +192,7 @@ def fit_clouds(site: dict[str, Any], granule: dict[str, Any]) -> CloudScales:
     """The share of wide clouds and the gain of the octaves that come nearest to both statistics."""
     best: tuple[float, CloudScales] | None = None
     target = np.array(granule["differing"])
-    for wide, gain in product((0.35, 0.5, 0.65), (0.8, 0.86, 0.92)):
+    for wide, gain in product((0.35, 0.5, 0.65, 0.8), (0.8, 0.86, 0.92, 0.98)):
         scales = CloudScales(site["mean_cover"], wide, gain, 0.2)
         seen = simulated_site(scales, 400)
         cost = sum(((seen[k] - site[k]) / 0.05) ** 2 for k in ("share_clear", "share_overcast"))
