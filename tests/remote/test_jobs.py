@@ -22,7 +22,9 @@ from tests.support.tiny_archive import Layer, TinyArchive, chain, extent, load, 
 from acreage.catalog import open_catalog
 from acreage.catalog.access import shared, use_between
 from acreage.catalog.items import Catalog
+from acreage.cli.runtime import catalog_at
 from acreage.core.errors import AcreageError, CatalogError
+from acreage.core.settings import Settings
 from acreage.engine.inspection import inspect_items
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
@@ -241,6 +243,15 @@ def test_what_is_wrong_with_remote_files_is_found_before_the_first_window(
     assert kinds["item-1", "B04"] == "not-an-image"
     assert kinds["item-2", "B08"] == "truncated"
     assert ("item-0", "B04") not in kinds
+
+
+def test_the_settings_of_a_command_are_the_policy_of_its_process(archive: Path) -> None:
+    settings = Settings(
+        remote_connections=3, remote_requests_per_second=7.5, remote_patience_s=12.0, threads=1
+    )
+    catalog_at(str(archive), settings)
+    policy = shared().policy
+    assert (policy.connections, policy.requests_per_second, policy.patience_s) == (3, 7.5, 12.0)
 
 
 def test_a_busy_api_and_busy_documents_keep_one_policy(archive: Path) -> None:

@@ -2,10 +2,11 @@
 
 from acreage.catalog.access.address import is_remote, shown, split_signature, unsigned
 from acreage.catalog.access.model import Access, AccessConfig, AccessFailed, EnvReference
-from acreage.catalog.access.opener import RemoteRasters, remote_rasters
 from acreage.catalog.access.policy import HostUse, Policy, use_between
+from acreage.catalog.access.rasters import RemoteRasters, remote_rasters
+from acreage.catalog.access.sharing import PoliteAdapter, configure, remote_use, shared
 from acreage.catalog.access.stores import EVERYWHERE, Reach, access_for
-from acreage.catalog.access.transport import PoliteAdapter, Transport, configure, remote_use, shared
+from acreage.catalog.access.transport import Transport
 
 __all__ = [
     "EVERYWHERE",

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from acreage.catalog.access.address import shown, without_queries
+from acreage.catalog.access.answers import Reply
 from acreage.catalog.access.model import Access, AccessFailed
 from acreage.catalog.access.policy import Transient
-from acreage.catalog.access.transport import Reply, Transport
+from acreage.catalog.access.transport import Transport
 
 BLOCK = 1 << 15  # also the first read of a file: it holds the header of any sensible COG
 _READ_AHEAD = 1 << 20

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from acreage.catalog.access.address import (
@@ -18,80 +15,15 @@ from acreage.catalog.access.address import (
     is_remote,
     join,
     parse_moment,
-    s3_url,
     shown,
     split_signature,
 )
-from acreage.catalog.access.model import Access, AccessFailed, from_environment, header_values
+from acreage.catalog.access.model import Access, AccessFailed, header_values
+from acreage.catalog.access.renewal import Renewals, Signed, Signer
+from acreage.catalog.access.s3 import S3Signer
 
-# A signature is renewed this long before it ends, or in the last tenth of a short life.
-_MARGIN_S = 60.0
 ReadDocument = Callable[[str, Mapping[str, str]], bytes]
 CountRenewal = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """A request made ready to be sent.
-
-    Attributes:
-        url: with its signature; never shown.
-        headers: never shown.
-        proof: what signed it, to tell whether another thread has renewed it meanwhile; None: nothing can.
-    """
-
-    url: str
-    headers: Mapping[str, str]
-    proof: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    value: Any
-    renew_at: float | None
-
-
-class Renewals:
-    """Values that expire, fetched once for all threads that wait for one."""
-
-    def __init__(self) -> None:
-        self._kept: dict[object, _Kept] = {}
-        self._locks: defaultdict[object, threading.Lock] = defaultdict(threading.Lock)
-        self._guard = threading.Lock()
-
-    def put(self, key: object, value: Any, expires: float | None) -> None:
-        """Keep a value that came without a request."""
-        self._kept[key] = _Kept(value, _renew_at(expires))
-
-    def peek(self, key: object) -> Any | None:
-        """The value kept, however old."""
-        kept = self._kept.get(key)
-        return None if kept is None else kept.value
-
-    def get(
-        self, key: object, fetch: Callable[[], tuple[Any, float | None]], spent: object | None = None
-    ) -> Any:
-        """The value, fetched where there is none, it is about to end, or is the one that is spent."""
-        with self._guard:
-            lock = self._locks[key]
-        with lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept.value is not spent and not _is_due(kept):
-                return kept.value
-            value, expires = fetch()
-            self._kept[key] = _Kept(value, _renew_at(expires))
-            return value
-
-
-def _renew_at(expires: float | None) -> float | None:
-    if expires is None:
-        return None
-    left = expires - time.time()
-    return expires - min(_MARGIN_S, max(left, 0.0) * 0.1)
-
-
-def _is_due(kept: _Kept) -> bool:
-    return kept.renew_at is not None and time.time() >= kept.renew_at
 
 
 class SignedAddresses:
@@ -129,22 +61,6 @@ def _earliest(addresses: Mapping[str, str]) -> float | None:
 SIGNED = SignedAddresses()
 
 
-class Signer(Protocol):
-    """Makes requests for files ready; safe to use from several threads."""
-
-    def sign(self, address: str, spent: object | None = None) -> Signed:
-        """A request for an address; `spent` is the proof that the server has refused.
-
-        Raises:
-            AccessFailed: there is nothing to sign with.
-        """
-        ...
-
-    def explain(self) -> str:
-        """What to do when the server refuses all the same."""
-        ...
-
-
 @dataclass(frozen=True)
 class PlainSigner:
     """No signature, or fixed headers from the environment."""
@@ -161,120 +77,6 @@ class PlainSigner:
         if names:
             return f"Check the value of {names}."
         return "It was asked for without credentials; name some under 'access' (docs/catalogs.md)."
-
-
-@dataclass(frozen=True)
-class _Session:
-    """What botocore found.
-
-    Attributes:
-        credentials: botocore's, None where there are none.
-        region: as configured, else empty.
-        endpoint: as AWS's own tools would take it from the environment, else empty.
-    """
-
-    credentials: Any
-    region: str
-    endpoint: str
-
-
-class S3Signer:
-    """AWS signature version 4 by botocore; unsigned where no credentials are to be found."""
-
-    def __init__(self, access: Access) -> None:
-        self.access = access
-        self._sessions = Renewals()
-        self._regions: dict[str, str] = {}
-
-    def learn_region(self, address: str, region: str) -> bool:
-        """The bucket's region, as its server told; False where that is nothing new."""
-        bucket = urlsplit(address).netloc
-        if not region or self._regions.get(bucket) == region:
-            return False
-        self._regions[bucket] = region
-        return True
-
-    def sign(self, address: str, spent: object | None = None) -> Signed:
-        """As `Signer.sign`."""
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        session = self._sessions.get("session", self._load)
-        if spent is not None and _frozen(session.credentials) == spent:
-            session = self._sessions.get("session", self._load, session)
-        region = self._regions.get(urlsplit(address).netloc) or session.region
-        url = address
-        if urlsplit(address).scheme == "s3":
-            access = self.access
-            if session.endpoint and not access.endpoint:
-                access = replace(access, endpoint=session.endpoint, addressing="path")
-            url = s3_url(address, access, region)
-        headers = {"x-amz-request-payer": "requester"} if self.access.requester_pays else {}
-        credentials = _frozen(session.credentials)
-        if credentials is None:
-            return Signed(url, headers)
-        request = AWSRequest(method="GET", url=url, headers=headers)
-        S3SigV4Auth(credentials, "s3", region or "us-east-1").add_auth(request)
-        return Signed(url, dict(request.headers.items()), credentials)
-
-    def _load(self) -> tuple[_Session, None]:
-        import botocore.session
-        from botocore.credentials import Credentials
-        from botocore.exceptions import BotoCoreError
-
-        access = self.access
-        try:
-            session = botocore.session.Session(profile=access.profile or None)
-            region = access.region or os.environ.get("AWS_REGION") or ""
-            region = region or session.get_config_variable("region") or ""
-            endpoint = "" if access.endpoint else _environment_endpoint(session)
-            if access.signing != "s3":
-                return _Session(None, region, endpoint), None
-            if access.access_key:
-                what = "the S3 {} key".format
-                token = access.session_token
-                credentials: Any = Credentials(
-                    from_environment(access.access_key, what("access")),
-                    from_environment(access.secret_key, what("secret")),
-                    from_environment(token, "the S3 session token") if token else None,
-                )
-            else:
-                credentials = session.get_credentials()
-            return _Session(credentials, region, endpoint), None
-        except BotoCoreError as error:
-            raise AccessFailed(
-                f"The S3 credentials cannot be had: {error}.", hint="Check the AWS configuration."
-            ) from error
-
-    def explain(self) -> str:
-        """As `Signer.explain`."""
-        access = self.access
-        if access.signing != "s3":
-            return "It was asked for without credentials; name some under 'access' (docs/catalogs.md)."
-        kept = self._sessions.peek("session")
-        if access.access_key:
-            where = f"{access.access_key} and {access.secret_key}"
-        elif access.profile:
-            where = f"the AWS profile {access.profile}"
-        else:
-            where = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or an AWS profile"
-        if kept is None or kept.credentials is None:
-            return f"No credentials were found: set {where}."
-        payer = "" if access.requester_pays else " A bucket whose readers pay needs requester_pays."
-        return f"Check the credentials in {where}.{payer}"
-
-
-def _frozen(credentials: Any) -> Any:
-    """The credentials of this moment (those of a role renew themselves), None where there are none."""
-    return None if credentials is None else credentials.get_frozen_credentials()
-
-
-def _environment_endpoint(session: Any) -> str:
-    """The endpoint that AWS's own tools would take from the environment or the profile."""
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        if os.environ.get(name):
-            return os.environ[name]
-    return str(session.get_scoped_config().get("endpoint_url") or "")
 
 
 class TokenSigner:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from http.client import responses
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -19,10 +16,26 @@ from requests.auth import HTTPBasicAuth
 from requests.utils import get_netrc_auth
 from urllib3.exceptions import HTTPError
 
-from acreage.catalog.access.address import shown, without_queries
+from acreage.catalog.access.address import shown
+from acreage.catalog.access.answers import (
+    CODE,
+    EXPIRED,
+    HOPELESS,
+    REGION,
+    Moved,
+    OtherRegion,
+    Refused,
+    Reply,
+    cause_of,
+    host_of,
+    said_of,
+    transient_of,
+)
 from acreage.catalog.access.model import Access, AccessFailed
 from acreage.catalog.access.policy import RETRY_STATUS, Conduct, HostUse, Policy, Transient, retry_after
-from acreage.catalog.access.signing import PlainSigner, S3Signer, Signed, Signer, signer_for
+from acreage.catalog.access.renewal import Signed, Signer
+from acreage.catalog.access.s3 import S3Signer
+from acreage.catalog.access.signing import PlainSigner, signer_for
 
 T = TypeVar("T")
 Headers = Callable[[], Mapping[str, str]]
@@ -32,19 +45,8 @@ _RENEWALS = 3
 # A catalog's largest documents are far smaller.
 _DOCUMENT_LIMIT = 256_000_000
 _ERROR_LIMIT = 16_000
-_SHOWN = 80  # characters of an unexpected answer that an error quotes
 _RANGE_THREADS = 32
 _HARMLESS = {"range", "accept", "accept-encoding", "if-match"}
-# What S3 and its like say, with a status other than 401 and 403, of credentials that have ended.
-_EXPIRED = {"ExpiredToken", "InvalidToken", "RequestExpired", "TokenRefreshRequired"}
-_HOPELESS = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidProxyURL,
-    requests.exceptions.SSLError,
-)
-_CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_REGION = re.compile(r"<Region>([a-z0-9-]{1,32})</Region>")
 
 
 def _no_details(record: logging.LogRecord) -> bool:
@@ -54,35 +56,6 @@ def _no_details(record: logging.LogRecord) -> bool:
 # At this level they log addresses with their queries, and what is signed.
 for _name in ("urllib3.connectionpool", "botocore.auth"):
     logging.getLogger(_name).addFilter(_no_details)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The head of an answer, its body not yet read."""
-
-    host: str
-    status: int
-    headers: Mapping[str, str]
-    raw: Any
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """The server does not take the signature: its word for the reason, and what it said in all."""
-
-    status: int
-    code: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    location: str
-
-
-@dataclass(frozen=True, slots=True)
-class _OtherRegion:
-    """The bucket lies in a region that was not known; the signer knows it now."""
 
 
 class Transport:
@@ -154,15 +127,15 @@ class Transport:
         """
         signer = self.signer(access, address)
         spent: object | None = None
-        refused = _Refused(403, "", "HTTP 403")
+        refused = Refused(403, "", "HTTP 403")
         for _ in range(_RENEWALS + 1):
             signed = _sign(signer, address, spent)
             if spent is not None and signed.proof == spent:
                 break  # there is nothing newer to sign with
             answer = self._follow(address, access, signer, signed, take, headers)
-            if isinstance(answer, _OtherRegion):
+            if isinstance(answer, OtherRegion):
                 continue
-            if not isinstance(answer, _Refused):
+            if not isinstance(answer, Refused):
                 return answer
             refused = answer
             if signed.proof is None:
@@ -181,12 +154,12 @@ class Transport:
         signed: Signed,
         take: Callable[[Reply, float], T],
         headers: Headers,
-    ) -> T | _Refused | _OtherRegion:
+    ) -> T | Refused | OtherRegion:
         """All tries with one signature, through redirections; no secret goes along to another host."""
         url, headers_of = signed.url, _both(signed.headers, headers)
         for _ in range(_REDIRECTS + 1):
             answer = self._try(address, access, signer, url, headers_of, take)
-            if not isinstance(answer, _Moved):
+            if not isinstance(answer, Moved):
                 return answer
             target = urljoin(url, answer.location)
             if urlsplit(target)[:2] != urlsplit(url)[:2]:
@@ -202,12 +175,12 @@ class Transport:
         url: str,
         headers: Headers,
         take: Callable[[Reply, float], T],
-    ) -> T | _Refused | _Moved | _OtherRegion:
+    ) -> T | Refused | Moved | OtherRegion:
         host = host_of(url)
         gate = self.conduct.gate(host, access.requests_per_second, access.connections)
         with_netrc = isinstance(signer, PlainSigner)
 
-        def attempt(deadline: float) -> T | _Refused | _Moved | _OtherRegion:
+        def attempt(deadline: float) -> T | Refused | Moved | OtherRegion:
             reply = self._send(url, headers(), with_netrc)
             try:
                 verdict = self._judge(reply, address, signer)
@@ -227,7 +200,7 @@ class Transport:
                     prepared.prepare_auth(HTTPBasicAuth(*login))
             timeout = (self.policy.connect_timeout_s, self.policy.read_timeout_s)
             response = self._adapter.send(prepared, timeout=timeout, **self._settings_of(url))
-        except _HOPELESS as error:
+        except HOPELESS as error:
             raise AccessFailed(
                 f"{shown(url)} cannot be asked: {cause_of(error)}.", hint="Check the address."
             ) from None
@@ -249,27 +222,27 @@ class Transport:
             self._netrc[host] = get_netrc_auth(url)
         return self._netrc[host]
 
-    def _judge(self, reply: Reply, address: str, signer: Signer) -> _Refused | _Moved | _OtherRegion | None:
+    def _judge(self, reply: Reply, address: str, signer: Signer) -> Refused | Moved | OtherRegion | None:
         """What an answer's status means; None where its body is what was asked for."""
         status = reply.status
         if status < 300 or status == 416:
             return None
         region = reply.headers.get("x-amz-bucket-region")
         text = self._error_text(reply)
-        found = _CODE.search(text)
+        found = CODE.search(text)
         code = found[1] if found else ""
         if isinstance(signer, S3Signer) and status in (301, 307, 400):
-            told = _REGION.search(text)
+            told = REGION.search(text)
             if signer.learn_region(address, region or (told[1] if told else "")):
-                return _OtherRegion()
+                return OtherRegion()
         if 300 <= status < 400 and reply.headers.get("Location"):
-            return _Moved(reply.headers["Location"])
-        said = _said(status, code, text)
+            return Moved(reply.headers["Location"])
+        said = said_of(status, code, text)
         if status in RETRY_STATUS:
             wait = retry_after(reply.headers.get("Retry-After"))
             raise Transient(f"it answers {said}", retry_after=wait, status=status)
-        if status in (401, 403) or code in _EXPIRED:
-            return _Refused(status, code, said)
+        if status in (401, 403) or code in EXPIRED:
+            return Refused(status, code, said)
         if status in (404, 410):
             raise AccessFailed(
                 f"{shown(address)} is not there: it answers {said}.",
@@ -328,128 +301,3 @@ def _sign(signer: Signer, address: str, spent: object | None) -> Signed:
         raise AccessFailed(
             f"{shown(address)} cannot be signed for: {error.message}", hint=error.hint, status=error.status
         ) from None
-
-
-def _said(status: int, code: str, text: str) -> str:
-    """An error answer for a person: a store's code, else how its text begins."""
-    phrase = responses.get(status, "")
-    said = f"HTTP {status} {code or phrase}".rstrip()
-    text = " ".join(without_queries(text).split())
-    if code or not text:
-        return said
-    return f"{said}: {text[:_SHOWN] + ('...' if len(text) > _SHOWN else '')!r}"
-
-
-def host_of(url: str) -> str:
-    """Host and port of an address, for limits and counts."""
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def cause_of(error: BaseException) -> str:
-    """The innermost reason of a failed request; it quotes no address, as the outer ones do."""
-    deepest: BaseException = error
-    while True:
-        inner = getattr(deepest, "reason", None) or next(
-            (a for a in deepest.args if isinstance(a, BaseException)), None
-        )
-        inner = inner if isinstance(inner, BaseException) else deepest.__cause__ or deepest.__context__
-        if inner is None or inner is deepest:
-            break
-        deepest = inner
-    text = getattr(deepest, "strerror", None) or without_queries(str(deepest)) or type(deepest).__name__
-    return " ".join(str(text).split())[:200].rstrip(".")
-
-
-def transient_of(error: requests.RequestException) -> Transient:
-    """A failed request as something that may pass."""
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return Transient("it cannot be reached: its server does not take the connection in time")
-    if isinstance(error, requests.exceptions.Timeout):
-        return Transient("it cannot be reached: its server does not answer in time")
-    reason = cause_of(error)
-    gone = "refused" in reason.lower() or "Name or service" in reason or "resolve" in reason
-    return Transient(f"it cannot be reached: {reason}", refused=gone)
-
-
-class PoliteAdapter(HTTPAdapter):
-    """Lets other clients of HTTP, such as that of STAC APIs, keep the same policy.
-
-    Args:
-        transport: whose gates and patience are kept.
-    """
-
-    def __init__(self, transport: Transport) -> None:
-        super().__init__(pool_connections=16, pool_maxsize=64, max_retries=0)
-        self._transport = transport
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send under the policy; an error status that stays is given back as the answer."""
-        url = request.url or ""
-        conduct, host = self._transport.conduct, host_of(url)
-        kept: list[requests.Response] = []
-        send = super().send
-
-        def attempt(deadline: float) -> requests.Response:
-            kept.clear()
-            try:
-                response = send(request, *args, **kwargs)
-                if not kwargs.get("stream"):
-                    conduct.tally.add(host, HostUse(bytes=len(response.content)))
-            except _HOPELESS:
-                raise
-            except requests.RequestException as error:
-                raise transient_of(error) from error
-            if response.status_code in RETRY_STATUS:
-                kept.append(response)
-                wait = retry_after(response.headers.get("Retry-After"))
-                raise Transient(
-                    f"it answers {_said(response.status_code, '', '')}",
-                    retry_after=wait,
-                    status=response.status_code,
-                )
-            return response
-
-        try:
-            return conduct.run(conduct.gate(host, None, None), host, shown(url), attempt)
-        except AccessFailed as error:
-            if kept:
-                return kept[0]
-            raise requests.ConnectionError(error.message) from error
-
-
-class _Process:
-    """The transport that all of this process shares, made when first wanted."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._transport: Transport | None = None
-
-    def get(self) -> Transport:
-        with self._lock:
-            if self._transport is None:
-                self._transport = Transport()
-            return self._transport
-
-    def put(self, transport: Transport) -> Transport:
-        with self._lock:
-            self._transport = transport
-        return transport
-
-
-_PROCESS = _Process()
-
-
-def shared() -> Transport:
-    """The transport of this process."""
-    return _PROCESS.get()
-
-
-def configure(policy: Policy) -> Transport:
-    """Give this process a transport with this policy; where that is another one, counts begin anew."""
-    current = _PROCESS.get()
-    return current if current.policy == policy else _PROCESS.put(Transport(policy))
-
-
-def remote_use() -> dict[str, HostUse]:
-    """What this process has asked of each host so far; see `use_between`."""
-    return shared().conduct.tally.snapshot()
