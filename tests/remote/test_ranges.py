@@ -220,10 +220,31 @@ def test_retry_after_headers_are_read_in_both_forms() -> None:
 
 
 def test_a_server_that_wants_more_than_the_patience_is_not_waited_for(files: Files, rasters: Make) -> None:
+    pool = rasters()
     with serving(folder_backend(files.folder), [busy(503, 3600)]) as server:
         with pytest.raises(AccessFailed, match=r"HTTP 503.*to wait 3600 s, and patience ends after 20 s"):
-            read(rasters(), f"{server.address}/a.tif")
+            read(pool, f"{server.address}/a.tif")
+        with pytest.raises(AccessFailed, match=r"a\.jp2: its server said not to ask before another 3\d+ s"):
+            read(pool, f"{server.address}/a.jp2")
         assert len(server.requests) == 1
+
+
+def test_a_queue_that_is_longer_than_the_patience_is_told(files: Files) -> None:
+    transport = Transport(replace(QUICK, requests_per_second=0.1, connections=1, patience_s=0.5))
+    with serving(folder_backend(files.folder)) as server:
+        transport.document(f"{server.address}/a.tif")
+        with pytest.raises(AccessFailed, match=r"too many other requests to its server.*after 0\.5 s"):
+            transport.document(f"{server.address}/a.tif")
+        assert len(server.requests) == 1
+
+
+def test_connections_are_kept_open_between_requests(files: Files, rasters: Make) -> None:
+    pool = rasters()
+    with serving(folder_backend(files.folder), [None, None, busy(503)]) as server:
+        for row in range(0, 600, 128):
+            read(pool, f"{server.address}/a.tif", Window(0, row, 900, 20))
+        assert len(server.requests) > 4
+        assert len({r.peer for r in server.requests}) == 1
 
 
 def test_a_server_that_stays_down_is_asked_so_many_times(files: Files, rasters: Make) -> None:

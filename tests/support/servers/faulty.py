@@ -24,13 +24,14 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came: path with query, headers by lower-case name, when (`time.monotonic`)."""
+    """A request as it came: path with query, headers by lower-case name, when, from which port."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     at: float
     body: bytes = b""
+    peer: int = 0
 
     @property
     def file(self) -> str:
@@ -186,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {k.lower(): v for k, v in self.headers.items()}
-        request = Request(self.command, self.path, headers, time.monotonic(), body)
+        peer = self.client_address[1]
+        request = Request(self.command, self.path, headers, time.monotonic(), body, peer)
         with self.state.under_way():
             fault = self.state.fault_for(request) or Fault()
             time.sleep(fault.delay or self.state.pause)

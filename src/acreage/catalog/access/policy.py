@@ -15,6 +15,7 @@ from acreage.catalog.access.model import AccessFailed
 from acreage.core.faults import FaultKind
 
 T = TypeVar("T")
+_HINT = "Try again later; docs/settings.md has the limits and the patience."
 RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -170,6 +171,11 @@ class Gate:
                 self._asked_most = min(connections, self._asked_most or connections)
                 self._most = self._asked_most
 
+    def held(self) -> float:
+        """Seconds for which nothing is sent yet."""
+        with self._lock:
+            return max(0.0, self._held - time.monotonic())
+
     def hold(self, seconds: float) -> None:
         """Send nothing for so long, from any thread."""
         with self._lock:
@@ -257,19 +263,20 @@ class Conduct:
                     tries += 1
                     return attempt(deadline)
             except NoTurn:
-                reason = failure.reason if failure else "no turn to ask its server came"
-                raise _given_up(what, reason, tries, policy.patience_s, failure) from failure
+                if failure is not None:
+                    raise _given_up(what, failure, tries, policy.patience_s) from failure
+                raise _not_asked(what, gate.held(), policy.patience_s) from None
             except Transient as error:
                 failure = error
             in_row = 1 if failure.progress else in_row + 1
             most = min(policy.refused, policy.attempts) if failure.refused else policy.attempts
             if in_row >= most:
-                raise _given_up(what, failure.reason, tries, None, failure) from failure
+                raise _given_up(what, failure, tries, None) from failure
             pause = self._pause(failure, in_row)
             if failure.retry_after is not None and failure.status in (429, 503):
                 gate.hold(pause)
             if time.monotonic() + pause > deadline:
-                raise _given_up(what, failure.reason, tries, policy.patience_s, failure) from failure
+                raise _given_up(what, failure, tries, policy.patience_s) from failure
             waited(pause)
             time.sleep(pause)
 
@@ -280,17 +287,20 @@ class Conduct:
         return longest * random.uniform(0.5, 1.0)
 
 
-def _given_up(
-    what: str, reason: str, tries: int, patience: float | None, failure: Transient | None
-) -> AccessFailed:
-    asked = f" (asked {tries} times" if tries > 1 else " (asked once"
-    if failure is not None and failure.retry_after is not None and patience is not None:
+def _given_up(what: str, failure: Transient, tries: int, patience: float | None) -> AccessFailed:
+    asked = f"asked {tries} times" if tries > 1 else "asked once"
+    if patience is not None and failure.retry_after is not None:
         asked += f"; it says to wait {failure.retry_after:g} s, and patience ends after {patience:g} s"
     elif patience is not None:
         asked += f" in {patience:g} s"
     return AccessFailed(
-        f"{what}: {reason}{asked}).",
-        hint="Try again later; docs/settings.md has the limits and the patience.",
-        kind="unreadable" if failure is None else failure.kind,
-        status=0 if failure is None else failure.status,
+        f"{what}: {failure.reason} ({asked}).", hint=_HINT, kind=failure.kind, status=failure.status
     )
+
+
+def _not_asked(what: str, held: float, patience: float) -> AccessFailed:
+    if held > 0:
+        reason = f"its server said not to ask before another {held:.0f} s"
+    else:
+        reason = "there were too many other requests to its server"
+    return AccessFailed(f"{what}: {reason}, and patience ends after {patience:g} s.", hint=_HINT)
