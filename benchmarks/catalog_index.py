@@ -125,13 +125,15 @@ def measure(folder: Path, tiles: int = 40) -> None:
     first = len(source.find(COLLECTION, places[0], SEASON, None)[0])
     print(f"opening and the first tile ({first} items): {1000 * (time.perf_counter() - begun):.0f} ms")
     for what in ("other places", "the same places again"):
-        took, counts = [], []
+        took, busy, counts = [], [], []
         for place in places:
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             counts.append(len(source.find(COLLECTION, place, SEASON, None)[0]))
             took.append(1000 * (time.perf_counter() - start))
+            busy.append(1000 * (time.process_time() - cpu))
         print(
             f"{what}: median {median(took):.1f} ms, slowest {max(took):.1f} ms a tile; "
+            f"processor time {median(busy):.1f} ms; "
             f"{min(counts)} to {max(counts)} items, median {median(counts):.0f}"
         )
 
