@@ -68,7 +68,9 @@ def broken_file(path: str) -> tuple[FaultKind, str]:
 def _tiff_end(path: str, size: int) -> int | None:
     """The end of the last block of any directory; None where a directory cannot be read."""
     end = 0
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it says of broken files is said here
+    logger = logging.getLogger("tifffile")
+    if logger.level != logging.CRITICAL:
+        logger.setLevel(logging.CRITICAL)  # what it says of broken files is said here
     try:
         with tifffile.TiffFile(path) as file:
             pages = [page.aspage() for page in file.pages]
