@@ -6,8 +6,8 @@ end before their files do. Whoever uses one gets the first error that its file m
 
 from __future__ import annotations
 
-import atexit
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +46,14 @@ class _Open:
     opener: Opener
 
 
+_Idle = OrderedDict[int, tuple[tuple[str, Access], _Open]]
+
+
+def _close(idle: _Idle) -> None:
+    while idle:
+        in_context(idle.popitem()[1][1].dataset.close)
+
+
 class RemoteRasters:
     """Open datasets of remote files, each lent to one user at a time."""
 
@@ -53,8 +61,10 @@ class RemoteRasters:
         self.transport = transport
         self._cache = BlockCache()
         self._files: OrderedDict[tuple[str, Access], RemoteFile] = OrderedDict()
-        self._idle: OrderedDict[int, tuple[tuple[str, Access], _Open]] = OrderedDict()
+        self._idle: _Idle = OrderedDict()
         self._lock = threading.Lock()
+        # GDAL must not call back into an interpreter that has ended.
+        weakref.finalize(self, _close, self._idle)
 
     @contextmanager
     def dataset(self, address: str, access: Access | None = None) -> Iterator[DatasetReader]:
@@ -85,13 +95,10 @@ class RemoteRasters:
         self._give_back(key, lent)
 
     def close(self) -> None:
-        """Close all datasets that nobody uses."""
+        """Close all datasets that nobody uses, and forget which versions of files were seen."""
         with self._lock:
-            idle = [lent for _, lent in self._idle.values()]
-            self._idle.clear()
             self._files.clear()
-        for lent in idle:
-            in_context(lent.dataset.close)
+            _close(self._idle)
 
     def _file(self, key: tuple[str, Access]) -> RemoteFile:
         with self._lock:
@@ -177,14 +184,8 @@ class _Process:
                 self._rasters = RemoteRasters(transport)
             return self._rasters
 
-    def close(self) -> None:
-        if self._rasters is not None:
-            self._rasters.close()
-
 
 _PROCESS = _Process()
-# GDAL must not call back into an interpreter that has ended.
-atexit.register(_PROCESS.close)
 
 
 def remote_rasters() -> RemoteRasters:
