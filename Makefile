@@ -27,9 +27,9 @@ $(STAMP): requirements/lock.txt pyproject.toml
 
 install: $(STAMP) ## set up .venv with the locked versions
 
-demo: $(STAMP) ## the whole chain on a small generated scene, with a picture
+demo: $(STAMP) ## the whole chain on two small simulated tiles, with a picture
 	$(BIN)/acreage demo
-	@echo "make demo: the chain ran from scene to map; the lines above say where its files are."
+	@echo "make demo: the chain ran from archive to maps; the lines above say where its files are."
 
 test: $(STAMP) ## the default test suite
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

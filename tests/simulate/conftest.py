@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from tests.support.simulated import boundary_archive
+from tests.support.simulated import TINY, archive_of, boundary_archive
 
 from acreage.simulate.archive import Archive
 
@@ -14,10 +16,15 @@ def archive() -> Archive:
 
 
 @pytest.fixture(scope="session")
+def tiny() -> Archive:
+    return archive_of(TINY)
+
+
+@pytest.fixture(scope="session")
 def planetary() -> Archive:
-    return boundary_archive(form="planetary-computer")
+    return archive_of(replace(TINY, form="planetary-computer"))
 
 
 @pytest.fixture(scope="session")
 def cdse() -> Archive:
-    return boundary_archive(form="cdse")
+    return archive_of(replace(TINY, form="cdse"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
@@ -33,6 +34,16 @@ BOUNDARY = ArchiveSettings.around(
 )
 
 
+# The same place in half a kilometre and three months, for what does not depend on size.
+TINY = replace(
+    BOUNDARY,
+    area=ArchiveSettings.around((5.999, 45.108), 0.6).area,
+    margin_m=200.0,
+    sensors=("sentinel-2", "sentinel-1"),
+    s2_orbits=1,
+)
+
+
 def boundary_archive(**changes: object) -> Archive:
     """The archive over the zone boundary in Earth Search's form, or with other settings."""
     return archive_of(replace(BOUNDARY, **changes))  # type: ignore[arg-type]
@@ -56,14 +67,15 @@ def _key(settings: ArchiveSettings) -> str:
 def _sources() -> str:
     """A digest of all that the pixels depend on."""
     digest = hashlib.sha256(rasterio.__gdal_version__.encode())
-    for package in ("simulate", "core"):
-        for path in sorted((ROOT / "src" / "acreage" / package).rglob("*")):
-            if path.suffix in (".py", ".json"):
-                digest.update(path.name.encode() + path.read_bytes())
+    package = ROOT / "src" / "acreage"
+    for path in (package / "core" / "grid.py", *sorted((package / "simulate").rglob("*"))):
+        if path.suffix in (".py", ".json"):
+            digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:10]
 
 
 def _forget_old() -> None:
-    for folder in KEPT.glob("*-*"):
-        if not folder.name.startswith(_sources()):
+    """Remove archives of earlier states that no test can still be reading."""
+    for folder in KEPT.glob("[!.]*-*"):
+        if not folder.name.startswith(_sources()) and time.time() - folder.stat().st_mtime > 86_400:
             shutil.rmtree(folder, ignore_errors=True)

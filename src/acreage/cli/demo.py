@@ -41,7 +41,7 @@ from acreage.simulate.archive import Archive, open_archive, simulate_archive
 from acreage.simulate.settings import ArchiveSettings
 
 # Six degrees east, where UTM zones 31 and 32 meet, and the swath of a Sentinel-2 orbit ends.
-CENTRE = (6.0, 50.705)
+CENTRE = (6.0, 48.92)
 TILE_M = 2560.0
 POINTS_PER_PARCEL = 4
 NOTE = "Simulated archive: no real satellite data."
@@ -79,7 +79,7 @@ def demo_settings(seed: int) -> ArchiveSettings:
     """The demo's archive: two tiles, the western one mostly in zone 31, the eastern one in zone 32."""
     square = ArchiveSettings.around(CENTRE, 2 * TILE_M / 1000).area
     south = (square[1] + square[3] - TILE_M) / 2
-    return ArchiveSettings((square[0], south, square[2], south + TILE_M), seed=seed)
+    return ArchiveSettings((square[0], south, square[2], south + TILE_M), seed=seed, s2_every=2)
 
 
 def tile_bounds(settings: ArchiveSettings) -> dict[str, tuple[float, float, float, float]]:

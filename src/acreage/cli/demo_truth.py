@@ -112,7 +112,7 @@ def draw_tiles(
     tiles: Sequence[MappedTile], truth: Path, legend: Legend, out: Path, title: str, note: str
 ) -> None:
     """Draw a PNG with a row a tile: truth, map, confidence, observation counts of both sensors."""
-    figure = Figure(figsize=(19.5, 3.9 * len(tiles) + 1.2), dpi=100, layout="constrained")
+    figure = Figure(figsize=(19.5, 3.15 * len(tiles) + 1.1), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(len(tiles), 6, width_ratios=[1, 1, 1.12, 1.12, 1.12, 0.62])
     colours = np.zeros((256, 4), np.uint8)

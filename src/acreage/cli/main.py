@@ -18,7 +18,7 @@ from acreage.core.settings import LogLevel, load_settings
 COMMANDS: Mapping[str, CommandAt] = {
     "demo": CommandAt(
         "acreage.cli.demo:demo",
-        "Run the whole chain on a small simulated scene: sample, train, map, compare with the truth.",
+        "Run the whole chain on two small simulated tiles: sample, train, map, compare with the truth.",
     ),
     "map": CommandAt("acreage.cli.map:map_command", "Map the crop types of one area."),
     "sample": CommandAt(
@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, CommandAt] = {
     ),
     "simulate": CommandAt(
         "acreage.cli.simulate:simulate",
-        "Simulate Sentinel-1 and Sentinel-2 images of a landscape whose crops are known.",
+        "Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known, in the form of a real catalog.",
     ),
     "quarantine": CommandAt(
         "acreage.cli.quarantine:app",

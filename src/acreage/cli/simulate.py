@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from acreage.simulate.archive import Archive
     from acreage.simulate.settings import ArchiveSettings
 
-DEFAULT_CENTRE = "6.0,50.705"
+DEFAULT_CENTRE = "6.0,48.92"
 DEFAULT_SIZE_KM = 2.56
 
 
@@ -69,7 +69,7 @@ def simulate(
     processing baseline 04.00 and reprocessed duplicates; calibrated Sentinel-1; Copernicus DEM and WorldCover
     tiles), parcels and points with labels, the truth, and a picture of the landscape. Nothing in it is real.
 
-    Example: `acreage simulate build/archive --centre 6.0,50.705 --size-km 2.56 --form earth-search`
+    Example: `acreage simulate build/archive --centre 6.0,48.92 --size-km 2.56 --form earth-search`
     """
     # Drawing and raster libraries load only when the command runs.
     from acreage.simulate.archive import simulate_archive
@@ -121,7 +121,7 @@ def _settings(
     if area is not None:
         west, south, east, north = _numbers(area, 4, "an area", "5.9,50.6,6.1,50.8")
         return ArchiveSettings.within((west, south, east, north), **rest)
-    longitude, latitude = _numbers(centre or DEFAULT_CENTRE, 2, "a centre", "6.0,50.705")
+    longitude, latitude = _numbers(centre or DEFAULT_CENTRE, 2, "a centre", "6.0,48.92")
     return ArchiveSettings.around((longitude, latitude), size_km or DEFAULT_SIZE_KM, **rest)
 
 
