@@ -15,6 +15,8 @@ from acreage.simulate.noise import mix, value_noise
 TEXTURE_METRES = 55.0
 TEXTURE = 0.06
 """Deviation of the vigour inside a parcel."""
+SCATTERED = 2000
+"""Places a block below which a request counts as scattered; a block has 57 600 pixels of 10 m."""
 _U = np.uint64
 
 
@@ -49,14 +51,29 @@ class Blocks(NamedTuple):
     shift: NDArray[np.float32]
 
 
-def used_blocks(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[int, int, NDArray[np.bool_]]:
+def used_blocks(
+    seed: np.uint64, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[int, int, NDArray[np.bool_]]:
     """Number of the first block, and (columns, rows) whether any place may lie in each block from it on."""
     if x.size == 0:
         return 0, 0, np.ones((1, 1), np.bool_)
     i0, j0 = int(x.min() // BLOCK) - 1, int(y.min() // BLOCK) - 1
     used = np.zeros((int(x.max() // BLOCK) + 2 - i0, int(y.max() // BLOCK) + 2 - j0), np.bool_)
-    _mark(x, y, i0, j0, used)
+    if x.size < SCATTERED * used.size:
+        # Tables of neighbours that no place lies in would cost more than to find each place's block.
+        _mark_exactly(seed, x, y, i0, j0, used)
+    else:
+        _mark(x, y, i0, j0, used)
     return i0, j0, used
+
+
+@njit(nogil=True, cache=True)
+def _mark_exactly(
+    seed: np.uint64, x: NDArray[np.float64], y: NDArray[np.float64], i0: int, j0: int, used: NDArray[np.bool_]
+) -> None:
+    for k in range(x.size):
+        i, j = block_of(seed, x[k], y[k])
+        used[i - i0, j - j0] = True
 
 
 @njit(nogil=True, cache=True)

@@ -95,7 +95,7 @@ class Ground:
         self._spread = np.array([(c.spread.shift_days, c.spread.vigour) for c in covers])
         self._codes = np.array([c.code for c in covers], np.uint8)
         self._landcovers = np.array([c.landcover for c in covers], np.uint8)
-        self._block = lru_cache(maxsize=4096)(self._make_block)
+        self._block = lru_cache(maxsize=1024)(self._make_block)
 
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Patch:
         """The ground at places: float64 arrays of one shape, EPSG:3035 metres.
@@ -166,7 +166,7 @@ class Ground:
 
     def _blocks(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Blocks:
         """Tables of all blocks that places may lie in, joined for the kernel."""
-        i0, j0, used = used_blocks(x, y)
+        i0, j0, used = used_blocks(self._key, x, y)
         places = np.argwhere(used)
         found = [self._block(int(i) + i0, int(j) + j0) for i, j in places]
         index = np.full(used.shape, -1, np.int32)
