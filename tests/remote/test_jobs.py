@@ -87,6 +87,9 @@ def test_over_http_with_faults_the_output_is_the_local_one(
         assert use.requests == len(server.requests)
     assert result.failures == ()
     assert use.retries > 5
+    (told,) = result.usage.remote.values()  # the run's own, without the search
+    assert 0 < told.requests <= use.requests
+    assert result.usage.remote_total == told
     assert (tmp_path / "cube.nc").read_bytes() == expected
 
 

@@ -70,4 +70,13 @@ class EmbeddedRunner:
             "peak_memory_bytes": done.usage.peak_memory,
             "source_pixels": done.usage.source_pixels,
         }
+        if done.usage.remote:
+            remote = done.usage.remote_total
+            usage |= {
+                "remote_requests": remote.requests,
+                "remote_bytes": remote.bytes,
+                "remote_retries": remote.retries,
+                "remote_waited_seconds": round(remote.waited_s, 3),
+                "remote_renewals": remote.renewals,
+            }
         return JobResult(tuple(f for files in done.files for f in files), done.inputs, usage)

@@ -122,3 +122,10 @@ def report(result: RunResult, console: Console) -> None:
         f"{len(result.items_read)} items read, {len(result.failures)} assets failed; "
         f"{u.seconds:.1f} s, {u.cpu_seconds:.1f} CPU seconds, peak memory {bytes_text(u.peak_memory)}."
     )
+    for host, use in u.remote.items():
+        console.print(
+            f"{host}: {use.requests} requests, {bytes_text(use.bytes)}, {use.retries} retries, "
+            f"{use.waits} pauses of {use.waited_s:.1f} s in all, {use.renewals} signatures renewed.",
+            markup=False,
+            soft_wrap=True,
+        )

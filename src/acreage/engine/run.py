@@ -7,11 +7,12 @@ import logging
 import resource
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from acreage.catalog.access import HostUse, remote_use, use_between
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
 from acreage.core.errors import OutputExists, WriteFailed
 from acreage.core.inputs import InputAsset, Inputs
@@ -38,12 +39,19 @@ class Usage:
         cpu_seconds: processor time of this process and of its ended children.
         peak_memory: largest resident size of this process so far, bytes.
         source_pixels: pixels asked of the files.
+        remote: what was asked of each host while it ran.
     """
 
     seconds: float
     cpu_seconds: float
     peak_memory: int
     source_pixels: int
+    remote: Mapping[str, HostUse] = field(default_factory=dict)
+
+    @property
+    def remote_total(self) -> HostUse:
+        """What was asked of all hosts together."""
+        return sum(self.remote.values(), HostUse())
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def run_plan(
         OutputExists: an output is there and `overwrite` was not asked for.
         AcreageError: whatever else stopped the job. Nothing is left under a final name.
     """
-    started, cpu = time.monotonic(), _cpu_seconds()
+    started, cpu, asked = time.monotonic(), _cpu_seconds(), remote_use()
     limits = Tolerance.of(tolerance)
     limits.check_names([s.collection for s in plan.sources])
     single = len(plan.outputs) == 1
@@ -138,7 +146,8 @@ def run_plan(
         raise
     _remember(quarantine, inputs.failed, tolerated=True, job=job)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    usage = Usage(time.monotonic() - started, _cpu_seconds() - cpu, peak, rounds.pixels)
+    remote = use_between(asked, remote_use())
+    usage = Usage(time.monotonic() - started, _cpu_seconds() - cpu, peak, rounds.pixels, remote)
     return RunResult(files, inputs, account, rounds.udf_lines(), usage)
 
 
