@@ -81,13 +81,25 @@ def test_an_item_that_is_not_json_is_a_problem(tmp_path: Path) -> None:
     assert "is not JSON; it begins with" in problem.reason
 
 
-def test_of_two_items_with_one_id_the_first_is_read(tmp_path: Path) -> None:
+def test_two_items_with_one_id_are_a_problem(tmp_path: Path) -> None:
     good = stac_item("good", **{"grid:code": "MGRS-31UFS"})
     found = search(write_catalog(tmp_path, [stac_item("twin"), stac_item("twin"), good]))
     assert sorted(i.id for i in found.items) == ["good", "twin"]
     (problem,) = found.problems
-    assert problem.item == "twin"
+    assert (problem.item, problem.asset, problem.kind) == ("twin", "", "duplicate-id")
     assert "used by 2 items" in problem.reason
+    assert "none is used" in problem.reason
+
+
+def test_an_item_that_is_listed_twice_is_one_item(tmp_path: Path) -> None:
+    root = write_catalog(tmp_path, [stac_item("twin")])
+    path = tmp_path / "sentinel-2-l2a" / "collection.json"
+    collection = json.loads(path.read_text())
+    collection["links"] *= 2
+    path.write_text(json.dumps(collection))
+    found = search(root)
+    assert [i.id for i in found.items] == ["twin"]
+    assert found.problems == ()
 
 
 def test_a_missing_asset_leaves_the_other_bands(tmp_path: Path) -> None:

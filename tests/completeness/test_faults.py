@@ -125,6 +125,25 @@ def test_an_item_with_several_broken_bands_counts_once(archive: Archive, bands: 
     assert_same_cube(cubes["n1"], never_listed(archive, GRAPH, ("east0",)))
 
 
+def test_two_items_of_one_id_are_both_out(archive: Archive) -> None:
+    """Which of them is meant nobody can say, so neither is in any band or window."""
+    folder = archive.folder / "sentinel-2-l2a"
+    other = json.loads((folder / "west1" / "west1.json").read_text())
+    other["assets"] = json.loads((folder / "west2" / "west2.json").read_text())["assets"]
+    (folder / "west2" / "other.json").write_text(json.dumps(other))
+    listed = json.loads((folder / "collection.json").read_text())
+    listed["links"].append({"rel": "item", "href": "./west2/other.json"})
+    (folder / "collection.json").write_text(json.dumps(listed))
+    plan = archive.plan(GRAPH)
+    with pytest.raises(TooManyFailures, match="1 duplicate-id"):
+        settled(plan)
+    cubes, result = settled(plan, tolerance=1)
+    assert fates(result.inputs, "west1") == {
+        "": "duplicate-id", "B04": "with-item", "B05": "with-item", "SCL": "with-item",
+    }  # fmt: skip
+    assert_same_cube(cubes["n1"], never_listed(archive, GRAPH, ("west1",)))
+
+
 def test_a_file_that_turns_bad_between_windows_is_in_none_of_them(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -61,7 +60,11 @@ class ItemSource(Protocol):
 
 
 def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list[ItemProblem]]:
-    """Parse item documents, feature collections included; of items with one id the first is kept."""
+    """Parse item documents, feature collections included.
+
+    Of different items with one id the first is kept, and the problem says that none may be used. An item that
+    is listed twice, as an API's pages may do, is one item.
+    """
     items: list[StacItem] = []
     problems: list[ItemProblem] = []
     for document in documents:
@@ -74,15 +77,15 @@ def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list
             except MalformedItem as error:
                 name = item_name(data, document.address)
                 problems.append(ItemProblem(name, "", f"The item is unusable: {error}", error.kind))
-    counts = Counter(item.id for item in items)
     kept: dict[str, StacItem] = {}
+    others: dict[str, int] = {}
     for item in items:
-        if item.id not in kept:
-            kept[item.id] = item
-    for identifier, count in sorted(counts.items()):
-        if count > 1:
-            reason = f"The id is used by {count} items; only the one at {kept[identifier].address} is read."
-            problems.append(ItemProblem(identifier, "", reason, "duplicate-id"))
+        first = kept.setdefault(item.id, item)
+        if item is not first and item != first:
+            others[item.id] = others.get(item.id, 0) + 1
+    for identifier, count in sorted(others.items()):
+        reason = f"The id is used by {count + 1} items, one at {kept[identifier].address}; none is used."
+        problems.append(ItemProblem(identifier, "", reason, "duplicate-id"))
     return list(kept.values()), problems
 
 

@@ -45,21 +45,21 @@ def prepare(documents: Sequence[Document]) -> tuple[list[Row], list[ItemProblem]
     problems: list[ItemProblem] = []
     for document in documents:
         if isinstance(document.data, CatalogError):
-            problems.append(ItemProblem(document.address, "", str(document.data)))
+            problems.append(ItemProblem(document.address, "", str(document.data), "unreadable"))
             continue
         for data in features(document.data):
             try:
                 row = _row(data, document.address)
             except MalformedItem as error:
                 name = item_name(data, document.address)
-                problems.append(ItemProblem(name, "", f"The item is unusable: {error}"))
+                problems.append(ItemProblem(name, "", f"The item is unusable: {error}", error.kind))
                 continue
             before = rows.get(row.item.id)
             if before is None or _updated(row) > _updated(before):
                 rows[row.item.id] = row
             if before is not None and before.digest != row.digest:
-                reason = "The id is used by more than one item; only the one updated last is read."
-                problems.append(ItemProblem(row.item.id, "", reason))
+                reason = "The id is used by more than one item; none is used."
+                problems.append(ItemProblem(row.item.id, "", reason, "duplicate-id"))
     return list(rows.values()), problems
 
 
