@@ -322,6 +322,13 @@ def test_a_page_in_place_of_an_image_is_named(files: Files, rasters: Make, page:
         assert caught.value.kind == "not-an-image"
 
 
+def test_a_connection_that_is_always_cut_says_nothing_of_the_file(files: Files, rasters: Make) -> None:
+    with serving(folder_backend(files.folder), rule=lambda _: Fault(cut=0)) as server:
+        with pytest.raises(AccessFailed, match="the connection is cut after 0 bytes") as caught:
+            read(rasters(patience_s=0.5), f"{server.address}/a.tif")
+        assert caught.value.kind == "unreadable"
+
+
 def test_bytes_that_are_no_image_are_named(tmp_path: Path, rasters: Make) -> None:
     (tmp_path / "a.tif").write_bytes(b"\x00\x01\x02" * 1000)
     with serving(folder_backend(tmp_path)) as server:
@@ -423,7 +430,7 @@ def test_an_empty_file_is_named(tmp_path: Path, rasters: Make) -> None:
     with serving(folder_backend(tmp_path)) as server:
         with pytest.raises(AccessFailed, match=r"a\.tif is empty") as caught:
             read(rasters(), f"{server.address}/a.tif")
-        assert caught.value.kind == "truncated"
+        assert caught.value.kind == "not-an-image"
 
 
 def test_redirections_are_followed_and_loops_end(files: Files, rasters: Make) -> None:

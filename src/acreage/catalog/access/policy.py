@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from acreage.catalog.access.model import AccessFailed
-from acreage.core.faults import FaultKind
 
 T = TypeVar("T")
 _HINT = "Try again later; docs/settings.md has the limits and the patience."
@@ -106,7 +105,6 @@ class Transient(Exception):
         retry_after: seconds that the server asked to wait, None where it did not.
         progress: True where some bytes came: the tries are counted anew.
         refused: True where nobody listens.
-        kind: which fault it is if it does not pass.
         status: HTTP status, 0 where there was none.
     """
 
@@ -117,7 +115,6 @@ class Transient(Exception):
         retry_after: float | None = None,
         progress: bool = False,
         refused: bool = False,
-        kind: FaultKind = "unreadable",
         status: int = 0,
     ) -> None:
         super().__init__(reason)
@@ -125,7 +122,6 @@ class Transient(Exception):
         self.retry_after = retry_after
         self.progress = progress
         self.refused = refused
-        self.kind = kind
         self.status = status
 
 
@@ -293,9 +289,7 @@ def _given_up(what: str, failure: Transient, tries: int, patience: float | None)
         asked += f"; it says to wait {failure.retry_after:g} s, and patience ends after {patience:g} s"
     elif patience is not None:
         asked += f" in {patience:g} s"
-    return AccessFailed(
-        f"{what}: {failure.reason} ({asked}).", hint=_HINT, kind=failure.kind, status=failure.status
-    )
+    return AccessFailed(f"{what}: {failure.reason} ({asked}).", hint=_HINT, status=failure.status)
 
 
 def _not_asked(what: str, held: float, patience: float) -> AccessFailed:

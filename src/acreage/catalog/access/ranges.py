@@ -214,7 +214,7 @@ class RemoteFile:
             wanted.parts.append(part)
             wanted.got += len(part)
         if wanted.got < wanted.length:
-            raise Transient("its server sends fewer bytes than it says", progress=True, kind="truncated")
+            raise Transient("its server sends fewer bytes than it says", progress=True)
         return b"".join(wanted.parts)
 
     def _take_whole(self, reply: Reply, deadline: float) -> bytes:
@@ -250,7 +250,7 @@ class RemoteFile:
     def _unsatisfiable(self, reply: Reply) -> AccessFailed:
         size = reply.headers.get("Content-Range", "").rpartition("/")[2]
         if self._identity is None and size in ("0", ""):
-            return AccessFailed(f"{shown(self.address)} is empty.", kind="truncated")
+            return AccessFailed(f"{shown(self.address)} is empty.", kind="not-an-image")
         if self._identity is not None and size.isdecimal():
             self._same_file(Identity(int(size), ""))
         return AccessFailed(f"{shown(self.address)} refuses the range of bytes (HTTP 416).")
@@ -259,7 +259,7 @@ class RemoteFile:
 def _check_content(address: str, start: bytes) -> None:
     """Refuse what is plainly no raster: nothing at all, or a page of text."""
     if not start:
-        raise AccessFailed(f"{shown(address)} is empty.", kind="truncated")
+        raise AccessFailed(f"{shown(address)} is empty.", kind="not-an-image")
     text = start[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.lower().startswith(_MARKUP):
         begins = without_queries(" ".join(text.decode("utf-8", "replace").split()))[:60]

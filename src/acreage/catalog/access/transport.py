@@ -278,9 +278,7 @@ class Transport:
                     raise Transient("its server is too slow", progress=True)
         except HTTPError as error:
             raise Transient(
-                f"the connection is cut after {length} bytes ({type(error).__name__})",
-                progress=length > 0,
-                kind="truncated",
+                f"the connection is cut after {length} bytes ({type(error).__name__})", progress=length > 0
             ) from None
         except OSError as error:
             raise Transient(f"the connection fails: {error.strerror}", progress=length > 0) from None
