@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tests.simulate.test_forms import Json, items_of
 
 from acreage.core.errors import InvalidInput, OutputExists
-from acreage.core.grid import Grid
+from acreage.core.grid import Grid, transformer
 from acreage.core.temporal import Season
 from acreage.simulate.archive import Archive, open_archive, simulate_archive
 from acreage.simulate.forward import Forward
@@ -137,12 +137,8 @@ def test_a_swath_ends_within_the_archive_and_the_footprint_says_where(archive: A
         if missing:
             cut += 1
             affine, shape = window(archive, item, "scl")
-            outline = shapely.transform(
-                footprint,
-                lambda p, code=item["properties"]["proj:epsg"]: np.column_stack(
-                    rasterio.warp.transform("EPSG:4326", f"EPSG:{code}", p[:, 0], p[:, 1])
-                ),
-            )
+            forward = transformer("EPSG:4326", f"EPSG:{item['properties']['proj:epsg']}").transform
+            outline = shapely.transform(footprint, lambda p, f=forward: np.column_stack(f(p[:, 0], p[:, 1])))
             rows, columns = np.indices(shape)
             x, y = affine * (columns + 0.5, rows + 0.5)
             inside = shapely.contains_xy(outline, x, y)

@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, CommandAt] = {
     ),
     "simulate": CommandAt(
         "acreage.cli.simulate:simulate",
-        "Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known, in the form of a real catalog.",
+        "Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known.",
     ),
     "quarantine": CommandAt(
         "acreage.cli.quarantine:app",
