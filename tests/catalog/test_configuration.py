@@ -143,7 +143,7 @@ def test_asset_keys_and_properties_can_be_set_in_the_configuration(tmp_path: Pat
         ({"catalog": "stac/catalog.json", "definition": "none.yaml"}, r"none\.yaml cannot be read"),
         (
             {"catalog": "stac/catalog.json", "headers": {"Authorization": {"env": "ACREAGE_TEST_NO_SUCH"}}},
-            r"headers\.Authorization: the environment variable ACREAGE_TEST_NO_SUCH is not set",
+            r"headers\.Authorization: The environment variable ACREAGE_TEST_NO_SUCH is not set",
         ),
         ({"catalog": "stac/catalog.json", "headers": {"Authorization": "secret"}}, r"headers\.Authorization"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 from tests.support.catalog_items import WORLD, stac_item
@@ -79,6 +80,18 @@ def test_a_next_link_to_nowhere_is_an_error() -> None:
     api.next_link = lambda link: {**link, "href": f"{api.address}/gone"}
     with stac_api(api), pytest.raises(CatalogError, match="The STAC API at"):
         ids(api)
+
+
+def test_secrets_do_not_follow_a_next_link_to_another_host(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with stac_api(server()) as other, stac_api(server()) as api:
+        api.next_link = lambda link: {**link, "href": link["href"].replace(api.address, other.address)}
+        fetcher = Fetcher({"X-Token": "only-for-one"}, origin=api.address)
+        items, _ = ApiSource(api.address, fetcher).find(S2, WORLD, ALWAYS, None)
+        assert len(items) == 7
+        assert {h.get("x-token") for h in api.headers_seen} == {"only-for-one"}
+        assert {h.get("x-token") for h in other.headers_seen} == {None}
+    assert "only-for-one" not in caplog.text
 
 
 def test_a_lost_next_link_is_noticed_by_the_count() -> None:

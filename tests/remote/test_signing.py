@@ -297,6 +297,72 @@ def test_a_configuration_wins_key_by_key() -> None:
     )  # fmt: skip
 
 
+def test_credentials_of_a_configuration_sign_for_a_bucket_that_is_public_elsewhere() -> None:
+    keys = {"access_key": {"env": "A"}, "secret_key": {"env": "B"}}
+    config = AccessConfig.model_validate({"endpoint": "https://mine.example", "credentials": keys})
+    access = access_for("s3://esa-worldcover/x.tif", config)
+    assert (access.signing, access.addressing, access.region) == ("s3", "path", "")
+    unsaid = access_for("s3://esa-worldcover/x.tif", AccessConfig(connections=2))
+    assert (unsaid.signing, unsaid.addressing, unsaid.region) == ("none", "virtual", "eu-central-1")
+
+
+@pytest.mark.parametrize("value", ["hunter2\n", " hunter2", "hun\rter2", "hünter2"])
+def test_a_secret_that_cannot_be_sent_is_refused_without_telling_it(
+    value: str, monkeypatch: pytest.MonkeyPatch, files: Files, rasters: Make, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ARCHIVE_KEY", value)
+    access = Access(signing="headers", headers=(("X-Api-Key", "ARCHIVE_KEY"),))
+    with serving(folder_backend(files.folder)) as server:
+        with pytest.raises(AccessFailed) as of_file:
+            read(rasters(), f"{server.address}/a.tif", access)
+        entry = {"catalog": f"{server.address}/c.json", "headers": {"X-Api-Key": {"env": "ARCHIVE_KEY"}}}
+        (tmp_path / "catalogs.json").write_text(json.dumps({"collections": {"SENTINEL2_L2A": entry}}))
+        with pytest.raises(CatalogError) as of_catalog:
+            open_catalog(tmp_path / "catalogs.json")
+        assert server.requests == []
+    told = [str(of_file.value), str(of_catalog.value)]
+    assert all("ARCHIVE_KEY" in text and "ter2" not in text for text in told)
+
+
+def test_headers_of_a_catalog_reach_its_own_server_alone(
+    archive: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, _ = archive
+    monkeypatch.setenv("TEST_TOKEN", "only-for-one")
+    signatures = Signatures()
+    with serving(signed_backend(folder, signatures)) as other, serving(folder_backend(folder)) as own:
+        path = folder / "sentinel-2-l2a" / "collection.json"
+        collection = json.loads(path.read_text())
+        for link in collection["links"]:
+            if link["rel"] == "item":
+                link["href"] = f"{other.address}/sentinel-2-l2a/one/one.json"
+        path.write_text(json.dumps(collection))
+        entry = {"catalog": f"{own.address}/catalog.json", "headers": {"X-Token": {"env": "TEST_TOKEN"}}}
+        config = folder / "catalogs.json"
+        config.write_text(json.dumps({"collections": {"SENTINEL2_L2A": entry}}))
+        found = open_catalog(config).search("SENTINEL2_L2A", WORLD, bands=("B04",))
+        (item,), problems = found.items, found.problems
+        assert problems == ()
+        signatures.expire()
+        raster = item.rasters["B04"]
+        read_raster(raster, raster.box, "one", "B04")
+        assert {r.headers.get("x-token") for r in own.requests} == {"only-for-one"}
+        assert {r.headers.get("x-token") for r in other.requests} == {None}
+        assert len(other.asked("one.json")) == 2
+
+
+@pytest.mark.parametrize("secret", ["user:word@", ""])
+def test_a_catalogs_address_with_a_secret_is_refused_without_telling_it(secret: str, tmp_path: Path) -> None:
+    address = f"https://{secret}archive.example.org/catalog.json" + ("" if secret else "?token=word")
+    (tmp_path / "c.json").write_text(json.dumps({"collections": {"SENTINEL2_L2A": {"catalog": address}}}))
+    for given in (address, tmp_path / "c.json"):
+        with pytest.raises(
+            CatalogError, match=r"archive\.example\.org/catalog\.json is given with"
+        ) as caught:
+            open_catalog(given)
+        assert "word" not in str(caught.value)
+
+
 WRONG = [
     ({"signing": "magic"}, "signing"),
     ({"endpoint": "eodata"}, "is no http"),
@@ -325,6 +391,8 @@ def test_a_wrong_access_in_a_configuration_is_told(tmp_path: Path, access: dict[
         ("https://h/a.tif?X-Amz-Date=1&X-Amz-Signature=2&x-id=GetObject", "https://h/a.tif?x-id=GetObject"),
         ("https://h/a.tif?Expires=1&Signature=x&Key-Pair-Id=k", "https://h/a.tif"),
         ("https://h/a.tif?token=abc", "https://h/a.tif"),
+        ("https://user:word@h:81/a.tif?v=3", "https://h:81/a.tif?v=3"),
+        ("https://user:word@h/a.tif?v=3&token=abc", "https://h/a.tif?v=3"),
     ],
 )
 def test_what_signs_an_address_is_taken_off(signed: str, stable: str) -> None:

@@ -56,7 +56,7 @@ class ApiSource:
         self._address = address
         self._lock = threading.Lock()
         self._collections: dict[str, Json] | None = None
-        self._io = StacApiIO(headers=fetcher.headers, timeout=TIMEOUT_S)
+        self._io = StacApiIO(timeout=TIMEOUT_S)
         for scheme in ("http://", "https://"):
             self._io.session.mount(scheme, fetcher.adapter())
         with self._errors():

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from requests.adapters import HTTPAdapter
 
 from acreage.catalog.access import Access, PoliteAdapter, access_for, is_remote, shared, shown
-from acreage.catalog.access.address import join
+from acreage.catalog.access.address import join, may_go_along
 from acreage.core.errors import CatalogError
 
 PARALLEL_REQUESTS = 16
@@ -35,17 +35,21 @@ class Fetcher:
     """Reads JSON documents; safe to use from several threads.
 
     Args:
-        headers: sent with every request over HTTP(S).
+        headers: sent with requests over HTTP(S) to the catalog's own server, and to no other that it links.
         access: how buckets (`s3://`) are reached, None for what each address alone tells.
+        origin: address of the catalog.
     """
 
-    def __init__(self, headers: Mapping[str, str] | None = None, access: Access | None = None) -> None:
-        self.headers = dict(headers or {})
+    def __init__(
+        self, headers: Mapping[str, str] | None = None, access: Access | None = None, origin: str = ""
+    ) -> None:
+        self._headers = dict(headers or {})
         self.access = access
+        self._origin = origin
 
     def adapter(self) -> HTTPAdapter:
-        """For other clients of HTTP: the same limits, retries and patience."""
-        return PoliteAdapter(shared())
+        """For other clients of HTTP: the same headers, limits, retries and patience."""
+        return PoliteAdapter(shared(), self._origin, self._headers)
 
     def read_json(self, address: str) -> dict[str, Any]:
         """The JSON object at a path or address.
@@ -78,7 +82,8 @@ class Fetcher:
             return error
 
     def _get(self, address: str) -> str:
-        return shared().document(address, self.headers, self._access(address)).decode("utf-8", "replace")
+        headers = self._headers if may_go_along(self._origin, address) else {}
+        return shared().document(address, headers, self._access(address)).decode("utf-8", "replace")
 
     def _access(self, address: str) -> Access:
         """In a bucket as for the collection's files; elsewhere their credentials are not sent."""

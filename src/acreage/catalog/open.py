@@ -10,7 +10,17 @@ from typing import Any
 
 from pydantic import Field
 
-from acreage.catalog.access import Access, AccessConfig, EnvReference, Reach, is_remote
+from acreage.catalog.access import (
+    Access,
+    AccessConfig,
+    AccessFailed,
+    EnvReference,
+    Reach,
+    is_remote,
+    shown,
+    split_signature,
+)
+from acreage.catalog.access.model import header_values
 from acreage.catalog.api import ApiSource, is_api
 from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found, stated_interval
 from acreage.catalog.definition import (
@@ -51,7 +61,7 @@ class CollectionEntry(Strict):
     @property
     def reach(self) -> Reach:
         """How its files are reached."""
-        return Reach(self.access, tuple((name, r.env) for name, r in self.headers.items()))
+        return Reach(self.access, tuple((name, r.env) for name, r in self.headers.items()), self.catalog)
 
 
 class CatalogConfig(Strict):
@@ -71,14 +81,14 @@ def open_catalog(
         address: a static STAC catalog, collection or item (file or http address), a folder of such or of
             `COLLECTION/ITEM/BAND.tif`, a STAC API's address, or a catalog configuration (YAML or JSON).
         definitions: what collections are recognised by; None for the shipped ones, an empty sequence to take
-        every
-            collection under its own id and its assets under their own names.
+            every collection under its own id and its assets under their own names.
 
     Raises:
         CatalogError: it cannot be reached, read or understood.
     """
     known = tuple(shipped_definitions() if definitions is None else definitions)
     text = os.fspath(address)
+    _refuse_secrets(text, "catalog")
     if not is_remote(text):
         text = str(Path(text.removeprefix("file://")).expanduser().resolve())
         if Path(text).is_file() and not is_geoparquet(Path(text)):
@@ -114,7 +124,8 @@ def _open_published(address: str, fetcher: Fetcher) -> ApiSource | StaticSource:
         return ApiSource(address, fetcher)
     if root.get("type") not in _STAC_TYPES:
         raise CatalogError(
-            f"{address} is neither STAC nor a catalog configuration: its type is {root.get('type')!r}.",
+            f"{shown(address)} is neither STAC nor a catalog configuration: "
+            f"its type is {root.get('type')!r}.",
             hint="A configuration has the key 'collections'; see docs/catalogs.md.",
         )
     return open_static(address, root, fetcher)
@@ -177,16 +188,15 @@ def _open_config(
     parts: dict[str, SourceCatalog] = {}
     for collection_id, entry in config.collections.items():
         where = f"{path}, collections.{collection_id}"
-        headers = {
-            name: _secret(reference, f"{where}.headers.{name}") for name, reference in entry.headers.items()
-        }
         address = entry.catalog
+        _refuse_secrets(address, where)
+        headers = _header_values(entry, where)
         if not is_remote(address):
             address = str((path.parent / Path(address).expanduser()).resolve())
         access = entry.reach.for_documents(address) if is_remote(address) else None
         key = (address, tuple(sorted(headers.items())), access)
         if key not in sources:
-            sources[key] = open_source(address, Fetcher(headers, access), index)
+            sources[key] = open_source(address, Fetcher(headers, access, address), index)
         parts[collection_id] = SourceCatalog(
             sources[key],
             {
@@ -254,11 +264,24 @@ def _override(
     )
 
 
-def _secret(reference: EnvReference, where: str) -> str:
-    value = os.environ.get(reference.env)
-    if not value:
+def _header_values(entry: CollectionEntry, where: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, reference in entry.headers.items():
+        try:
+            values |= header_values(((name, reference.env),))
+        except AccessFailed as error:
+            raise CatalogError(f"{where}.headers.{name}: {error.message}", hint=error.hint) from error
+    return values
+
+
+def _refuse_secrets(address: str, where: str) -> None:
+    """Refuse an address that holds a login or a signature: it gets into plans, results and the index.
+
+    Raises:
+        CatalogError: it does.
+    """
+    if split_signature(address)[1]:
         raise CatalogError(
-            f"{where}: the environment variable {reference.env} is not set.",
-            hint="Set it to the header's value.",
+            f"{where}: the catalog's address {shown(address)} is given with a login, token or signature.",
+            hint="Give it without; a login belongs in ~/.netrc, a token under 'headers' of a configuration.",
         )
-    return value

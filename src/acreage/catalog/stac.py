@@ -17,6 +17,7 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape as to_shape
 from shapely.geometry.base import BaseGeometry
 
+from acreage.catalog.access import split_signature
 from acreage.catalog.definition import NAN
 from acreage.catalog.fetch import resolve
 from acreage.catalog.items import Bounds
@@ -115,8 +116,8 @@ def _self_link(data: Json, address: str) -> str:
     links = data.get("links")
     for link in links if isinstance(links, list) else ():
         if isinstance(link, Mapping) and link.get("rel") == "self" and isinstance(link.get("href"), str):
-            return resolve(link["href"], address)
-    return address
+            return split_signature(resolve(link["href"], address))[0]
+    return split_signature(address)[0]
 
 
 def _instants(properties: Json) -> tuple[np.datetime64, np.datetime64]:

@@ -32,6 +32,18 @@ def shown(address: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def may_go_along(origin: str, address: str) -> bool:
+    """True where secrets that are meant for the server of `origin` may be sent to an address."""
+    known, asked = urlsplit(origin), urlsplit(address)
+    if known.hostname != asked.hostname:
+        return False
+    ports = {"http": 80, "https": 443}
+    before, now = (parts.port or ports.get(parts.scheme) for parts in (known, asked))
+    if known.scheme == asked.scheme:
+        return before == now
+    return (known.scheme, before, asked.scheme, now) == ("http", 80, "https", 443)
+
+
 def without_queries(text: str) -> str:
     """A message without the queries and users of the addresses in it."""
     text = re.sub(r"(?i)(https?|s3)(://)[^\s/'\"@]*@", r"\1\2", text)
@@ -39,9 +51,16 @@ def without_queries(text: str) -> str:
 
 
 def split_signature(address: str) -> tuple[str, bool]:
-    """The address without what signs it, which names the same file for ever, and whether it was signed."""
+    """The address without what signs it, which names the same file for ever, and whether it was signed.
+
+    A user and password in it count as a signature.
+    """
     parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.query:
+    if parts.scheme not in ("http", "https"):
+        return address, False
+    if "@" in parts.netloc:
+        return split_signature(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])))[0], True
+    if not parts.query:
         return address, False
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     names = {name.lower() for name, _ in pairs}

@@ -133,11 +133,17 @@ def from_environment(name: str, purpose: str) -> str:
     """The value of an environment variable.
 
     Raises:
-        AccessFailed: it is not set.
+        AccessFailed: it is not set, or holds what cannot be sent, such as the line break of a file.
     """
     value = os.environ.get(name)
     if not value:
         raise AccessFailed(f"The environment variable {name} is not set.", hint=f"Set it to {purpose}.")
+    if value != value.strip() or not (value.isascii() and value.isprintable()):
+        raise AccessFailed(
+            f"The environment variable {name} holds a line break, an outer blank or another character that "
+            "cannot be sent.",
+            hint=f"Set it to {purpose}, and nothing else.",
+        )
     return value
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from acreage.catalog.access.address import shown
+from acreage.catalog.access.address import may_go_along, shown
 from acreage.catalog.access.answers import HOPELESS, host_of, said_of, transient_of
 from acreage.catalog.access.model import AccessFailed
 from acreage.catalog.access.policy import RETRY_STATUS, HostUse, Policy, Transient, retry_after
@@ -20,15 +21,25 @@ class PoliteAdapter(HTTPAdapter):
 
     Args:
         transport: whose gates and patience are kept.
+        origin: address of the server that `headers` are meant for.
+        headers: sent to that server, and to no other that it links or redirects to.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(
+        self, transport: Transport, origin: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(pool_connections=16, pool_maxsize=64, max_retries=0)
         self._transport = transport
+        self._origin, self._headers = origin, dict(headers or {})
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send under the policy; an error status that stays is given back as the answer."""
         url = request.url or ""
+        for name, value in self._headers.items():
+            if may_go_along(self._origin, url):
+                request.headers[name] = value
+            else:
+                request.headers.pop(name, None)  # a redirected request has those of the one before
         conduct, host = self._transport.conduct, host_of(url)
         kept: list[requests.Response] = []
         send = super().send

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import Field
 
-from acreage.catalog.access.address import is_remote, shown, split_signature, was_signed
+from acreage.catalog.access.address import is_remote, may_go_along, shown, split_signature, was_signed
 from acreage.catalog.access.model import Access, AccessConfig
 from acreage.catalog.access.signing import SIGNED
 from acreage.catalog.definition import Strict, checked
@@ -51,8 +51,12 @@ def access_for(
     store = next((s for s in _known_stores() if any(fnmatchcase(plain, p) for p in s.match)), None)
     given: dict[str, Any] = {}
     for level in (store.access if store else None, config):
-        if level is not None:
-            given.update({k: v for k, v in level if v is not None and v != {}})
+        said = {} if level is None else {k: v for k, v in level if v is not None and v != {}}
+        if level is config and said.get("endpoint", given.get("endpoint")) != given.get("endpoint"):
+            given = {}  # a bucket of the same name in another store
+        if level is config and "credentials" in said:
+            said.setdefault("signing", "s3")
+        given.update(said)
     credentials = given.pop("credentials", None)
     headers = tuple((name, r.env) for name, r in given.pop("headers", {}).items())
     s3 = urlsplit(address).scheme == "s3"
@@ -77,10 +81,12 @@ class Reach:
     Attributes:
         config: what a catalog configuration says, None where it says nothing.
         source_headers: (header, environment variable) with which the catalog itself is read.
+        source: address of the catalog, to whose server alone these headers are sent.
     """
 
     config: AccessConfig | None = None
     source_headers: tuple[tuple[str, str], ...] = ()
+    source: str = ""
 
     def place(self, href: str, item: str) -> tuple[str, Access | None]:
         """What to keep of an asset's href: an address without secrets, and how it is reached.
@@ -98,7 +104,8 @@ class Reach:
             return href, None
         href, stored = was_signed(href)
         stable, signed = split_signature(href)
-        access = access_for(stable, self.config, self.source_headers)
+        headers = self.source_headers if may_go_along(self.source, item) else ()
+        access = access_for(stable, self.config, headers)
         unsaid = self.config is None or self.config.signing is None
         if access.signing == "item" or ((signed or stored) and unsaid and access.signing == "none"):
             if signed:
