@@ -67,6 +67,20 @@ def test_an_offset_is_never_guessed(
         offset_of(applied, baseline, stated)
 
 
+@pytest.mark.parametrize("kept", [None, False])
+def test_a_baseline_that_means_another_offset_than_the_one_in_the_name_is_refused(kept: bool | None) -> None:
+    name = {"s2:product_uri": "S2A_MSIL2A_20230818T100031_N0400_R122_T33TWM_20230818T143300.SAFE"}
+    stated = {"s2:processing_baseline": "02.12", "earthsearch:boa_offset_applied": kept}
+    facts = asset_facts(parsed("X"), {})
+    with pytest.raises(Contradiction, match=r"baseline 02\.12 is stated, but its name says 04\.00"):
+        dn_offset(parsed("X", **name, **stated), facts, 0.0001)
+    assert dn_offset(parsed("X", **name, **{"s2:processing_baseline": "05.09"}), facts, 0.0001) == -1000
+    assert (
+        dn_offset(parsed("X", **name, **{**stated, "earthsearch:boa_offset_applied": True}), facts, 0.0001)
+        == 0
+    )
+
+
 @pytest.mark.parametrize(
     "properties",
     [

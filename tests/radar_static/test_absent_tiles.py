@@ -89,6 +89,9 @@ def test_names_of_tiles() -> None:
     assert absent_cells((-0.5, -0.5, 0.5, 0.5), 1.0, ()) == ("N00W001", "N00E000", "S01W001", "S01E000")
     assert absent_cells((5.0, 50.0, 7.0, 50.5), 3.0, ()) == ("N48E003", "N48E006")
     assert absent_cells((179.5, 0.1, -179.5, 0.2), 1.0, ()) == ("N00E179", "N00W180")
+    # A tile that is there and cannot be read is not absent; published tiles are shifted by half a pixel.
+    lost = ((3.9998, 50.0001, 4.9998, 51.0001),)
+    assert absent_cells((4.2, 50.2, 5.3, 50.3), 1.0, (), lost) == ("N50E005",)
 
 
 @given(st.integers(-1700, 1600), st.integers(-800, 700), st.integers(1, 80), st.integers(1, 80))

@@ -141,12 +141,14 @@ class SourceCatalog:
         check_known(query or {}, [item.properties for item in kept], collection_id)
         passing = [item for item in kept if matches(item.properties, query or {})]
         items, faults = resolve_items(passing, definition, wanted, self._headers, reach=entry.reach)
+        usable = {item.id for item in items}
         return Search(
             items=tuple(sorted(items, key=lambda i: (i.datetime, i.group, i.rank, i.id))),
             problems=tuple(sorted([*problems, *undated, *faults], key=lambda p: (p.item, p.asset, p.reason))),
             superseded=tuple(superseded),
             filtered=tuple(sorted({item.id for item in kept} - {item.id for item in passing})),
             notes=(*self._notes(entry, bounds, interval), *single),
+            lost=tuple(item.bbox for item in passing if item.id not in usable),
         )
 
     def _strays(self, source_id: str, bounds: Bounds, interval: Interval) -> list[ItemProblem]:

@@ -16,7 +16,9 @@ def cell_name(longitude: int, latitude: int) -> str:
     return f"{north}{'E' if longitude >= 0 else 'W'}{abs(longitude):03d}"
 
 
-def absent_cells(bounds: Bounds, degrees: float, items: Iterable[SourceItem]) -> tuple[str, ...]:
+def absent_cells(
+    bounds: Bounds, degrees: float, items: Iterable[SourceItem], lost: Iterable[Bounds] = ()
+) -> tuple[str, ...]:
     """Names of the tiles that an area touches and no item holds, from north to south, west to east.
 
     Args:
@@ -24,10 +26,11 @@ def absent_cells(bounds: Bounds, degrees: float, items: Iterable[SourceItem]) ->
         degrees: size of a tile, whose corners lie on whole multiples of it.
         items: found for the area. An item holds the tile that its middle lies in: published tiles are shifted
             by half a pixel against the degrees.
+        lost: bounds of items that are there, and cannot be read: their tiles are not absent.
     """
     west, south, east, north = bounds
     spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
-    held = {_cell_of(item, degrees) for item in items}
+    held = {_cell_of(item, degrees) for item in items} | {_middle(box, degrees) for box in lost}
     touched = (
         (column, row)
         for row in reversed(range(*_range(south, north, degrees)))
@@ -48,5 +51,10 @@ def _range(low: float, high: float, degrees: float) -> tuple[int, int]:
 
 def _cell_of(item: SourceItem, degrees: float) -> tuple[int, int]:
     boxes = [r.box for r in item.rasters.values() if r.box.grid.is_geographic]
-    west, south, east, north = boxes[0].bounds if boxes else item.bbox
+    return _middle(boxes[0].bounds if boxes else item.bbox, degrees)
+
+
+def _middle(bounds: Bounds, degrees: float) -> tuple[int, int]:
+    """The tile, by column and row, that the middle of bounds lies in."""
+    west, south, east, north = bounds
     return math.floor((west + east) / 2 / degrees), math.floor((south + north) / 2 / degrees)

@@ -104,12 +104,14 @@ class ItemProblem:
         asset: asset or band name; empty where the whole item is meant.
         reason: a sentence for a person.
         kind: which fault it is.
+        href: the item's own address; empty where it is not known.
     """
 
     item: str
     asset: str
     reason: str
     kind: FaultKind = "malformed"
+    href: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Search:
         superseded: ids of items that a newer processing of the same acquisition replaces, sorted.
         filtered: ids of items that a property filter leaves out, as far as the source lists them; sorted.
         notes: for people: how old the answer is.
+        lost: bounds of items none of whose bands can be read; they are among the problems.
     """
 
     items: tuple[SourceItem, ...]
@@ -129,6 +132,7 @@ class Search:
     superseded: tuple[str, ...] = ()
     filtered: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    lost: tuple[Bounds, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

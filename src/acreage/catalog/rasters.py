@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shapely import to_wkb
@@ -14,7 +14,7 @@ from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
 from acreage.catalog.headers import Header, HeaderCache, Unreadable, is_local
-from acreage.catalog.intact import broken_file
+from acreage.catalog.intact import broken_file, missing_end
 from acreage.catalog.items import ItemProblem, Raster, SourceItem
 from acreage.catalog.product_metadata import (
     ProductMetadata,
@@ -98,7 +98,11 @@ def resolve_items(
             rasters[each.item.id][each.band.name] = as_radar(result, each.item, each.band, definition)
         else:
             problems.append(ItemProblem(each.item.id, each.band.name, result.reason, result.kind))
-    return [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]], problems
+    places = {item.id: item.href for item in items}
+    return (
+        [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]],
+        [replace(p, href=places[p.item]) for p in problems],
+    )
 
 
 class _Product:
@@ -173,6 +177,9 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Produ
     try:
         box = _box(facts, header)
     except InvalidInput as error:
+        missing = missing_end(wanted.href) if is_local(wanted.href) else None
+        if missing is not None:  # its place on Earth was in the part that is not there
+            return _Refused(f"{wanted.href} is not whole: {missing}.", "truncated")
         return _Refused(f"{wanted.href}: {error}", "wrong-grid")
     nodata = _nodata(wanted, header)
     if isinstance(nodata, _Refused):
@@ -228,12 +235,17 @@ def _box(facts: AssetFacts, header: Header | None) -> Box:
 
 
 def _check_place(facts: AssetFacts, box: Box) -> None:
-    """A file may be coarser than the item says (a decimated copy), but must lie where the item says."""
+    """A file may be coarser than the item says (a decimated copy), but must lie where the item says.
+
+    Half a pixel is allowed, as between pixels that stand for points and for areas; of a coarser copy one of
+    its pixels, since its edges are rounded.
+    """
     if facts.crs is None or facts.transform is None or facts.shape is None:
         return
     grid = Grid.of_transform(facts.crs, facts.transform)
     stated = grid.box_of_transform(facts.transform, facts.shape[1], facts.shape[0])
-    tolerance = max(grid.res_x, grid.res_y, box.grid.res_x, box.grid.res_y)
+    pixel = max(grid.res_x, grid.res_y, box.grid.res_x, box.grid.res_y)
+    tolerance = 0.501 * pixel if stated.shape == box.shape else pixel
     if any(abs(a - b) > tolerance for a, b in zip(stated.bounds, box.bounds, strict=True)):
         raise InvalidInput(
             f"the item states the bounds {_shown(stated.bounds)}, but the file covers {_shown(box.bounds)}."

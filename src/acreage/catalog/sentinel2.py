@@ -56,12 +56,20 @@ def baseline(item: StacItem) -> float | None:
     )
     if stated is not None and re.fullmatch(r"\d{1,2}\.\d{1,2}", stated):
         return float(stated)
+    named = _baseline_in_name(item)
+    if named is not None:
+        return named
+    match = _datatake_match(item)
+    return float(f"{match[3]}.{match[4]}") if match else None
+
+
+def _baseline_in_name(item: StacItem) -> float | None:
+    """The baseline in the product's name, None where it has none."""
     for text in _texts(item):
         match = _PRODUCT.search(text)
         if match and match[3]:
             return float(f"{match[3]}.{match[4]}")
-    match = _datatake_match(item)
-    return float(f"{match[3]}.{match[4]}") if match else None
+    return None
 
 
 def datatake(item: StacItem) -> str | None:
@@ -134,6 +142,9 @@ def dn_offset(
         return 0
     version = baseline(item)
     by_baseline = None if version is None else _of_baseline(version)
+    named = _baseline_in_name(item)
+    if version is not None and named is not None and _of_baseline(named) != by_baseline:
+        raise Contradiction(f"processing baseline {version:05.2f} is stated, but its name says {named:05.2f}")
     stated = _stated(facts, default_scale)
     if by_baseline is None and stated is None:
         return _of_product(product, band, default_scale)

@@ -134,7 +134,7 @@ class Loader:
             steps = (TimeStep(info.interval[0] or _NO_TIME, ()),)
         absent: tuple[str, ...] = ()
         if info.cell_degrees is not None and area is not None:
-            absent = absent_cells(bounds, info.cell_degrees, search.items)
+            absent = absent_cells(bounds, info.cell_degrees, search.items, search.lost)
         whole = None if time is None or time[0] is None or time[1] is None else (time[0], time[1])
         return Loaded(info, bands, search, steps, area, whole, absent)
 
@@ -163,7 +163,7 @@ class Loader:
             p for p in search.problems if p.item not in left_out and (p.asset in names or not p.asset)
         )
         filtered = tuple(sorted(left_out | set(search.filtered)))
-        return Search(items, problems, search.superseded, filtered, search.notes)
+        return Search(items, problems, search.superseded, filtered, search.notes, search.lost)
 
     def summaries(self, nodes: Sequence[PlanNode]) -> tuple[SourceSummary, ...]:
         """What the load nodes of a plan read."""
