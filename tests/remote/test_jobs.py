@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,21 @@ def expected(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class Unlucky:
-    """Every so manieth request meets the next of some faults."""
+    """Every so manieth request meets the next of some faults, one file no more than three in a row.
+
+    Threads in step would else give one file all the faults, until patience with it ends.
+    """
 
     def __init__(self, every: int, *faults: Fault) -> None:
         self._count = itertools.count(1)
         self._every, self._faults = every, itertools.cycle(faults)
+        self._in_row: Counter[str] = Counter()
 
     def __call__(self, request: Request) -> Fault | None:
-        return next(self._faults) if next(self._count) % self._every == 0 else None
+        file = request.file
+        unlucky = next(self._count) % self._every == 0 and self._in_row[file] < 3
+        self._in_row[file] = self._in_row[file] + 1 if unlucky else 0
+        return next(self._faults) if unlucky else None
 
 
 BAD_DAY = (busy(503), Fault(cut=200), busy(429, 0.02), Fault(shift=3), Fault(cut=0), busy(502))
