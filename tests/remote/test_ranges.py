@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -216,6 +217,8 @@ def test_retry_after_headers_are_read_in_both_forms() -> None:
     assert retry_after("-1") == 0
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert retry_after("soon") is None
+    assert retry_after("inf") is None
+    assert retry_after("nan") is None
     assert retry_after(None) is None
 
 
@@ -252,6 +255,18 @@ def test_a_server_that_stays_down_is_asked_so_many_times(files: Files, rasters: 
         with pytest.raises(AccessFailed, match=r"it answers HTTP 503.*\(asked 6 times\)"):
             read(rasters(), f"{server.address}/a.tif")
         assert len(server.requests) == 6
+
+
+def test_a_server_that_always_says_at_once_is_left_alone_for_growing_pauses(
+    files: Files, rasters: Make
+) -> None:
+    with serving(folder_backend(files.folder), rule=lambda _: busy(503, 0)) as server:
+        with pytest.raises(AccessFailed, match=r"HTTP 503.*\(asked 6 times\)"):
+            read(rasters(backoff_s=0.05, backoff_limit_s=9.0), f"{server.address}/a.tif")
+        times = [r.at for r in server.requests]
+        pauses = [b - a for a, b in itertools.pairwise(times)]
+        assert min(pauses) >= 0.025
+        assert pauses[-1] >= 0.4
 
 
 def test_a_server_that_does_not_answer_is_asked_again(files: Files, rasters: Make) -> None:
@@ -368,6 +383,21 @@ def test_a_small_file_is_read_whole_from_a_server_without_ranges(files: Files, r
     with serving(folder_backend(files.folder, ranges=False)) as server:
         np.testing.assert_array_equal(read(pool, f"{server.address}/a.tif"), files.pixels)
         assert len(server.requests) == 1
+
+
+def test_whole_files_are_kept_up_to_a_limit_and_read_again(files: Files) -> None:
+    cache = BlockCache(whole_limit=1000)
+    with serving(folder_backend(files.folder, ranges=False)) as server:
+        kept = {
+            name: RemoteFile(f"{server.address}/{name}", Access(), Transport(QUICK), cache)
+            for name in ("a.tif", "a.jp2")
+        }
+        for name in ("a.tif", "a.jp2", "a.tif", "a.jp2"):
+            data = (files.folder / name).read_bytes()
+            wanted = [(0, 9), (200_000, 90_000), (len(data) - 70_000, 70_000)]
+            assert kept[name].read_many(wanted) == [data[at : at + n] for at, n in wanted]
+            assert kept[name].read(5, 50) == data[5:55]
+        assert len(server.requests) == 4, "one for each time that the other file took the place"
 
 
 def test_a_large_file_on_a_server_without_ranges_is_refused(files: Files, rasters: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -130,7 +131,8 @@ def retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
@@ -277,7 +279,7 @@ class Conduct:
             time.sleep(pause)
 
     def _pause(self, failure: Transient, in_row: int) -> float:
-        if failure.retry_after is not None:
+        if failure.retry_after:  # "at once" is what it said before it failed again: the pauses still grow
             return failure.retry_after
         longest: float = min(self.policy.backoff_s * 2.0 ** (in_row - 1), self.policy.backoff_limit_s)
         return longest * random.uniform(0.5, 1.0)

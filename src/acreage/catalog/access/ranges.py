@@ -19,6 +19,7 @@ _READ_AHEAD = 1 << 20
 _GAP = 1 << 15  # bytes between two wanted parts that cost less than another request
 _LONGEST = 1 << 22  # of one request; longer wants are several, at once
 _CACHE = 32_000_000
+_WHOLE_FILES = 256_000_000
 _CONTENT_RANGE = re.compile(r"bytes\s+(\d+)-(\d+)/(\d+)\s*$")
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b"{", b"[{")
 _TEXT_TYPES = ("text/html", "application/json", "application/xml", "text/xml", "application/problem+json")
@@ -32,31 +33,57 @@ class Identity:
     tag: str
 
 
-class BlockCache:
-    """Blocks read lately, of all files together, up to so many bytes."""
+class _Kept:
+    """Bytes read lately, up to so many."""
 
-    def __init__(self, limit: int = _CACHE) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._blocks: OrderedDict[tuple[object, int], bytes] = OrderedDict()
+        self._kept: OrderedDict[object, bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
+    def get(self, key: object) -> bytes | None:
+        with self._lock:
+            data = self._kept.get(key)
+            if data is not None:
+                self._kept.move_to_end(key)
+            return data
+
+    def put(self, key: object, data: bytes) -> None:
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = data
+                self._size += len(data)
+            while self._size > self._limit and len(self._kept) > 1:
+                self._size -= len(self._kept.popitem(last=False)[1])
+
+
+class BlockCache:
+    """What was read lately, of all files together: blocks, and whole files of servers that give no parts.
+
+    Args:
+        limit: bytes of blocks that are kept.
+        whole_limit: bytes of whole files that are kept; one is, whatever its size.
+    """
+
+    def __init__(self, limit: int = _CACHE, whole_limit: int = _WHOLE_FILES) -> None:
+        self._blocks, self._wholes = _Kept(limit), _Kept(whole_limit)
+
     def get(self, key: object, block: int) -> bytes | None:
         """A block, None where it is not kept."""
-        with self._lock:
-            data = self._blocks.get((key, block))
-            if data is not None:
-                self._blocks.move_to_end((key, block))
-            return data
+        return self._blocks.get((key, block))
 
     def put(self, key: object, block: int, data: bytes) -> None:
         """Keep a block."""
-        with self._lock:
-            if (key, block) not in self._blocks:
-                self._blocks[key, block] = data
-                self._size += len(data)
-            while self._size > self._limit:
-                self._size -= len(self._blocks.popitem(last=False)[1])
+        self._blocks.put((key, block), data)
+
+    def get_whole(self, key: object) -> bytes | None:
+        """A whole file, None where it is not kept."""
+        return self._wholes.get(key)
+
+    def put_whole(self, key: object, data: bytes) -> None:
+        """Keep a whole file."""
+        self._wholes.put(key, data)
 
 
 @dataclass
@@ -86,7 +113,7 @@ class RemoteFile:
         self._cache = cache
         self._key = object()
         self._identity: Identity | None = None
-        self._whole: bytes | None = None
+        self._gives_whole = False
         self._ahead = BLOCK
         self._ahead_at = -1
         self._opening = threading.Lock()
@@ -118,8 +145,9 @@ class RemoteFile:
         length = max(0, min(length, self.size() - offset))
         if length == 0:
             return b""
-        if self._whole is not None:
-            return self._whole[offset : offset + length]
+        whole = self._whole()
+        if whole is not None:
+            return whole[offset : offset + length]
         if length > BLOCK:
             return self._read_exact([(offset, length)])[0]
         blocks = range(offset // BLOCK, (offset + length - 1) // BLOCK + 1)
@@ -137,9 +165,20 @@ class RemoteFile:
         for offset, length in ranges:
             if offset + length > size:
                 raise self.cut_short(offset + length)
-        if self._whole is not None:
-            return [self._whole[offset : offset + length] for offset, length in ranges]
+        whole = self._whole()
+        if whole is not None:
+            return [whole[offset : offset + length] for offset, length in ranges]
         return self._read_exact(ranges)
+
+    def _whole(self) -> bytes | None:
+        """The whole file where its server gives no parts, read again by one thread if it is not kept."""
+        if not self._gives_whole:
+            return None
+        kept = self._cache.get_whole(self._key)
+        if kept is None:
+            with self._opening:
+                kept = self._cache.get_whole(self._key) or self._request(_Parts(0, self.size()))
+        return kept
 
     def cut_short(self, wanted: int) -> AccessFailed:
         """The error for a file that ends before what its own header announces."""
@@ -233,7 +272,8 @@ class RemoteFile:
         if kind in _TEXT_TYPES:
             raise _not_an_image(self.address, f"its type is {kind}")
         self._same_file(Identity(len(data), reply.headers.get("ETag", "")))
-        self._whole = data
+        self._cache.put_whole(self._key, data)
+        self._gives_whole = True
         return data
 
     def _same_file(self, seen: Identity) -> None:
