@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.support.catalog_items import WORLD, stac_item, write_catalog, write_raster
 
 from acreage.catalog import Catalog, Search, open_catalog
+from acreage.catalog.headers import Header, read_header
 from acreage.core.errors import CatalogError
 
 BLUE = ("B02",)
@@ -181,6 +182,25 @@ def test_a_missing_and_a_truncated_file_are_problems(tmp_path: Path) -> None:
     assert found.items == ()
     assert {p.item for p in found.problems} == {"gone", "cut"}
     assert all("cannot be opened" in p.reason for p in found.problems)
+
+
+def test_a_file_that_ends_before_its_georeference_is_truncated(tmp_path: Path) -> None:
+    item = stac_item("cut")
+    item["assets"]["blue"]["href"] = "./cut.tif"
+    root = write_catalog(tmp_path, [item])
+    path = write_raster(tmp_path / "sentinel-2-l2a" / "cut.tif", shape=(100, 100))
+    whole = path.read_bytes()
+    kinds, lost = set(), 0
+    for length in range(16, 600, 24):
+        path.write_bytes(whole[:length])
+        header = read_header(str(path))
+        if isinstance(header, Header) and header.crs is not None:
+            break  # the rest is for the inspection
+        lost += isinstance(header, Header)
+        (problem,) = search(root).problems
+        kinds.add(problem.kind)
+    assert kinds == {"truncated"}
+    assert lost > 0
 
 
 def test_a_file_without_georeference_is_a_problem(tmp_path: Path) -> None:

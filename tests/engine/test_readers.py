@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from tests.support.engine_runs import assert_same_cube, run_cubes
 from tests.support.tiny_archive import (
     CRS,
@@ -45,6 +49,51 @@ def raster_of(path: Path, values: Any, nodata: float | None = 0, **kwargs: Any) 
 
 
 # --- one raster ---
+
+
+def without_georeference(path: Path) -> None:
+    with rasterio.open(path) as file:
+        values, profile = file.read(), file.profile
+    del profile["crs"], profile["transform"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as file:
+            file.write(values)
+
+
+def test_a_file_without_georeference_is_on_a_wrong_grid(tmp_path: Path) -> None:
+    raster = raster_of(tmp_path / "a.tif", np.ones((64, 64), np.uint16))
+    without_georeference(tmp_path / "a.tif")
+    with pytest.raises(ItemUnreadable, match="has no CRS") as caught:
+        read_raster(raster, FULL, "item", "B04")
+    assert caught.value.kind == "wrong-grid"
+
+
+def test_a_file_that_ends_before_its_georeference_is_truncated(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    noise = np.random.default_rng(0).integers(1, 999, (64, 64)).astype(np.uint16)
+    raster = raster_of(path, noise)
+    whole = path.read_bytes()
+    told: dict[str, set[str]] = {}
+    for length in range(9, len(whole), 13):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ItemUnreadable) as caught:
+            read_raster(raster, FULL, "item", "B04")
+        told.setdefault(caught.value.kind, set()).add(caught.value.message.partition(": ")[2][-60:])
+    assert set(told) == {"truncated"}
+    assert any("is not whole" in text for text in told["truncated"])
+
+
+def test_every_item_that_names_a_file_is_checked_against_it(tmp_path: Path) -> None:
+    raster = raster_of(tmp_path / "a.tif", np.ones((64, 64), np.uint16))
+    read_raster(raster, FULL, "item", "B04")
+    with pytest.raises(ItemUnreadable, match="1 bands, not 2") as caught:
+        read_raster(replace(raster, band_index=2), FULL, "item", "B05")
+    assert caught.value.kind == "missing-band"
+    elsewhere = Box(GRID, FULL.x0 + 1, FULL.y0, FULL.x1 + 1, FULL.y1)
+    with pytest.raises(ItemUnreadable, match="the item states") as caught:
+        read_raster(replace(raster, box=elsewhere), elsewhere, "other", "B04")
+    assert caught.value.kind == "wrong-grid"
 
 
 def test_a_window_holds_the_pixels_at_its_place(tmp_path: Path) -> None:

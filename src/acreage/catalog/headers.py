@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from acreage.catalog.definition import NAN
 from acreage.catalog.fetch import PARALLEL_REQUESTS
 from acreage.core.faults import FaultKind
 
+_filters = threading.Lock()  # of warnings, which belong to the whole process
 _LOCAL_THREADS = 2  # opening a local file is CPU work under a lock; more threads make it slower
 
 
@@ -69,13 +71,24 @@ def read_header(href: str, access: Access | None = None) -> Header | Unreadable:
         if is_remote(href):
             with remote_rasters().dataset(href, access) as file:
                 return _header(file)
-        with rasterio.open(href) as file:
+        with open_local(href) as file:
             return _header(file)
     except AccessFailed as error:
         reason = str(error).removeprefix(shown(href)).removeprefix(":").strip()
         return Unreadable(reason.rstrip("."), error.kind)
-    except (RasterioError, NotGeoreferencedWarning) as error:
+    except RasterioError as error:
         return Unreadable(str(error))
+
+
+def open_local(href: str) -> DatasetReader:
+    """Open a file of this machine; that it has no georeference is for the caller to see, no warning is made.
+
+    Raises:
+        RasterioError: it cannot be opened.
+    """
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(href)
 
 
 def _header(file: DatasetReader) -> Header:

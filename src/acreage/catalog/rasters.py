@@ -209,7 +209,7 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Produ
 
 def _unreadable(href: str, header: Unreadable) -> _Refused:
     """A file that cannot be opened, with what the file itself shows where it lies on this machine."""
-    reason = f"{href} cannot be opened: {header.reason}."
+    reason = f"{href} cannot be opened: {header.reason.rstrip('.')}."
     if not is_local(href):
         return _Refused(reason, header.kind)
     kind, told = broken_file(href)

@@ -13,7 +13,7 @@ from acreage.core.grid import Box, transformer
 from acreage.core.inputs import SKIPS, AssetKey, InputAsset, ItemKey, SkipKind
 from acreage.engine.placement import touches
 from acreage.engine.plan import Expectation, Fault, Inspection, PlanNode, SourceSummary, WindowLog
-from acreage.engine.quarantine import NOTHING, QuarantineList
+from acreage.engine.quarantine import NOTHING, QuarantineEntry, QuarantineList
 from acreage.engine.sources import SourceOp
 
 # Where two load nodes know an asset: what one of them will read is expected, whatever the other says.
@@ -71,7 +71,12 @@ def _of_source(
             yield from _of_item(name, item, bands, item in inside, problems.get(item.id, ()), quarantined)
     for item_id in sorted(problems.keys() - listed):
         for problem in problems[item_id]:
-            yield Expectation(name, item_id, problem.asset, "failed", problem.kind, problem.reason)
+            entry = quarantined.find(name, item_id, problem.href)
+            key, place = (name, item_id, problem.asset), ("", problem.href)
+            if entry is None:
+                yield Expectation(*key, "failed", problem.kind, problem.reason, *place)
+            else:
+                yield Expectation(*key, "skipped", "quarantined", _in_quarantine(entry), *place)
 
 
 def concerns(item: SourceItem, box: Box, method: str) -> bool:
@@ -99,7 +104,7 @@ def _of_item(
         if not inside:
             yield Expectation(*key, "skipped", "outside", SKIPS["outside"], *place)
         elif entry is not None:
-            yield Expectation(*key, "skipped", "quarantined", f"In quarantine: {entry.told}", *place)
+            yield Expectation(*key, "skipped", "quarantined", _in_quarantine(entry), *place)
         elif raster is not None:
             yield Expectation(*key, "expected", "", "", *place)
         else:
@@ -107,6 +112,10 @@ def _of_item(
             kind = problem.kind if problem else "missing-band"
             reason = problem.reason if problem else f"The item has no band {band}."
             yield Expectation(*key, "failed", kind, reason, *place)
+
+
+def _in_quarantine(entry: QuarantineEntry) -> str:
+    return f"In quarantine: {entry.told}"
 
 
 def inspections(

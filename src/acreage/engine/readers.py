@@ -19,8 +19,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from acreage.catalog.access import AccessFailed, is_remote, remote_rasters
-from acreage.catalog.headers import is_local
-from acreage.catalog.intact import broken_file
+from acreage.catalog.headers import is_local, open_local
+from acreage.catalog.intact import broken_file, missing_end
 from acreage.catalog.items import Raster
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.errors import ItemUnreadable
@@ -29,9 +29,10 @@ from acreage.core.grid import Box, Grid, crs_name
 from acreage.engine.decode import border_halo, decode, mask_border_noise
 
 _OPEN_FILES = 64
+_HINT = "Check that the file is there and whole, or allow failed items (tolerance)."
 # Datasets must not be shared between threads, so every thread has its own cache.
 _local = threading.local()
-# Of remote files: which rasters they were found to agree with.
+# Which rasters an open file was found to agree with.
 _checked: WeakKeyDictionary[DatasetReader, set[tuple[Box, int]]] = WeakKeyDictionary()
 
 GDAL_OPTIONS: dict[str, Any] = {
@@ -90,7 +91,13 @@ def opened(raster: Raster, item: str, band: str) -> Iterator[DatasetReader]:
                     _check_once(dataset, raster, item, band)
                     yield dataset
             else:
-                yield _dataset(raster, item, band)
+                dataset = _dataset(raster.href)
+                try:
+                    _check_once(dataset, raster, item, band)
+                except ItemUnreadable:
+                    _local.cache.pop(raster.href).close()
+                    raise
+                yield dataset
     except AccessFailed as error:
         raise ItemUnreadable(
             f"Item {item}, band {band}: {error.message}",
@@ -105,22 +112,35 @@ def opened(raster: Raster, item: str, band: str) -> Iterator[DatasetReader]:
 
 def _check_once(dataset: DatasetReader, raster: Raster, item: str, band: str) -> None:
     checked = _checked.setdefault(dataset, set())
-    if (raster.box, raster.band_index) not in checked:
+    if (raster.box, raster.band_index) in checked:
+        return
+    try:
         _check_grid(dataset, raster, item, band)
-        checked.add((raster.box, raster.band_index))
+    except ItemUnreadable as error:
+        missing = missing_end(raster.href) if is_local(raster.href) else None
+        if missing is None:
+            raise
+        # Its place on Earth, or its bands, were in the part that is not there.
+        raise ItemUnreadable(
+            f"Item {item}, band {band}: {raster.href} is not whole: {missing}.",
+            item=item,
+            asset=band,
+            hint=_HINT,
+            kind="truncated",
+        ) from error
+    checked.add((raster.box, raster.band_index))
 
 
-def _dataset(raster: Raster, item: str, band: str) -> DatasetReader:
+def _dataset(href: str) -> DatasetReader:
     cache: OrderedDict[str, DatasetReader] = getattr(_local, "cache", None) or OrderedDict()
     _local.cache = cache
-    dataset = cache.get(raster.href)
+    dataset = cache.get(href)
     if dataset is None:
-        dataset = rasterio.open(raster.href)
-        _check_grid(dataset, raster, item, band)
-        cache[raster.href] = dataset
+        dataset = open_local(href)
+        cache[href] = dataset
         if len(cache) > _OPEN_FILES:
             cache.popitem(last=False)[1].close()
-    cache.move_to_end(raster.href)
+    cache.move_to_end(href)
     return dataset
 
 
@@ -186,7 +206,7 @@ def _unreadable(raster: Raster, item: str, band: str, error: BaseException) -> I
         f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.{seen}",
         item=item,
         asset=band,
-        hint="Check that the file is there and whole, or allow failed items (tolerance).",
+        hint=_HINT,
         kind=kind,
     )
 
@@ -195,4 +215,4 @@ def _reason(error: BaseException) -> str:
     deepest = error
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
-    return " ".join(str(deepest).split())[:200] or type(deepest).__name__
+    return " ".join(str(deepest).split())[:200].rstrip(".") or type(deepest).__name__
