@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from tests.support.breakable_archive import GRAPH, S2, Archive
-from tests.support.engine_runs import assert_same_cube, settled
+from tests.support.breakable_archive import GRAPH, MARCH, S2, Archive
+from tests.support.engine_runs import MEMORY, assert_same_cube, settled
 from tests.support.faults import html
+from tests.support.tiny_archive import chain, extent, load, node
 from typer.testing import CliRunner
 
+from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.main import app
 from acreage.core.errors import InvalidInput, WriteFailed
 from acreage.core.inputs import InputAsset
+from acreage.engine.inspection import inspect_items
 from acreage.engine.quarantine import JOURNAL, Quarantine
-from acreage.engine.tolerance import TooManyFailures
+from acreage.engine.stages import Budget
+from acreage.engine.tolerance import Limit, Tolerance, TooManyFailures
 
 
 def failed(item: str, kind: str = "truncated", band: str = "B04") -> InputAsset:
@@ -57,6 +61,43 @@ def test_a_tolerated_product_is_out_for_the_next_job_which_need_not_tolerate_it(
     assert not (third["n1"].validity() == first["n1"].validity()).all() or (
         third["n1"].values.tobytes() != first["n1"].values.tobytes()
     )
+
+
+@pytest.mark.parametrize("found_by", ["search", "inspection"])
+def test_a_product_of_one_file_is_put_away_too(archive: Archive, store: Quarantine, found_by: str) -> None:
+    """Elevation, land cover: nothing of the item is left when its file is broken."""
+    folder = archive.folder / "sentinel-2-l2a" / "west0"
+    item = json.loads((folder / "west0.json").read_text())
+    item["assets"] = {"red": item["assets"]["red"]}
+    (folder / "west0.json").write_text(json.dumps(item))
+    graph = chain(load(["B04"], extent(20, 20), MARCH))
+    plan = archive.plan(graph)
+    html(archive.file("west0", "B04"))
+    plan = archive.plan(graph) if found_by == "search" else plan
+    settled(plan, tolerance=1, quarantine=store, inspect=inspect_items)
+    assert states(store) == {"west0": "quarantined"}
+    _, later = settled(archive.plan(graph, quarantined=store.read()), quarantine=store)
+    assert later.inputs.counts()[S2]["skipped"] == {"quarantined": 1}
+    assert later.failures == ()
+
+
+def test_what_one_job_of_a_run_lost_is_out_of_its_later_jobs(
+    archive: Archive, store: Quarantine, tmp_path: Path
+) -> None:
+    """Also where the journal only proposes it, as after a network's bad moment."""
+    catalog = archive.catalog()
+    budget, allowed = Budget(MEMORY, 1, 32), Tolerance(Limit(1))
+    runner = EmbeddedRunner(catalog, budget, None, tolerance=allowed, quarantine=store)
+    graph = {**GRAPH, "end": {**node("save_result", data="@n1", format="GTiff"), "result": True}}
+    graph["n1"] = {key: value for key, value in GRAPH["n1"].items() if key != "result"}
+    archive.file("west0", "B04").unlink()
+    first = runner.run(graph, tmp_path / "first.tif")
+    assert [a.item for a in first.inputs.failed] == ["west0"]
+    assert states(store) == {"west0": "proposed"}
+    archive.mend()
+    second = runner.run(graph, tmp_path / "second.tif")
+    assert {a.item for a in second.inputs.quarantined} == {"west0"}
+    assert (tmp_path / "first.tif").read_bytes() == (tmp_path / "second.tif").read_bytes()
 
 
 def test_a_product_that_made_a_job_fail_waits_for_a_decision(archive: Archive, store: Quarantine) -> None:

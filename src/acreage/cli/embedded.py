@@ -32,7 +32,7 @@ class EmbeddedRunner:
     Attributes:
         catalog: where collections are.
         budget: memory and threads of a job.
-        udf: runner of user-defined functions.
+        udf: runner of user-defined functions; None where no graph has any.
         scratch: folder for intermediate results.
         tolerance: what may fail before a job does.
         inspect: looks at the files before the first window.
@@ -41,7 +41,7 @@ class EmbeddedRunner:
 
     catalog: Catalog
     budget: Budget
-    udf: UdfRunner
+    udf: UdfRunner | None
     scratch: Path | None = None
     tolerance: Tolerance = NONE
     inspect: Inspect | None = None
@@ -51,7 +51,8 @@ class EmbeddedRunner:
     def run(self, graph: Mapping[str, Any], out: Path, progress: Progress | None = None) -> JobResult:
         """As `acreage.croptype.runner.Runner` says."""
         known = self.quarantine.read() if self.quarantine is not None else NOTHING
-        known = QuarantineList({**self._lost, **known.entries}, known.damaged)
+        # What an earlier job of this run lost is out of the run, even where the journal only proposes it.
+        known = QuarantineList({**known.entries, **self._lost}, known.damaged)
         plan = make_plan(parse_graph(graph), self.catalog, self.budget, self.udf, known)
         done = run_plan(
             plan,

@@ -58,7 +58,8 @@ def inputs_table(inputs: Inputs) -> Table:
     """Collections by what became of their items, skipped and failed ones by kind."""
     table = Table(title="Inputs", title_justify="left")
     for name in ("collection", "items", "read", "skipped", "failed", "assets read"):
-        table.add_column(name, justify="left" if name in ("collection", "skipped", "failed") else "right")
+        left = name in ("collection", "skipped", "failed")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for collection, counts in inputs.counts().items():
         items, assets = counts["items"], counts["assets"]
         table.add_row(
@@ -75,11 +76,13 @@ def inputs_table(inputs: Inputs) -> Table:
 def tell_inputs(inputs: Inputs, console: Console) -> None:
     """The account in short, and by name what failed or is in quarantine."""
     console.print(inputs_table(inputs))
-    for what, assets in (("failed", inputs.failed), ("in quarantine", _one_an_item(inputs.quarantined))):
-        for asset in assets[:_MOST_SHOWN]:
-            console.print(Text(f"{what}: {asset.kind}: {failure_text(asset)}", style="yellow"))
-        if len(assets) > _MOST_SHOWN:
-            console.print(Text(f"{what}: {len(assets) - _MOST_SHOWN} more", style="yellow"))
+    failed = [f"{a.kind}: {failure_text(a)}" for a in inputs.failed]
+    kept_out = [f"{a.item}: {a.reason}" for a in _one_an_item(inputs.quarantined)]
+    for what, texts in (("failed: ", failed), ("", kept_out)):
+        for text in texts[:_MOST_SHOWN]:
+            console.print(Text(f"{what}{text}", style="yellow"), soft_wrap=True)
+        if len(texts) > _MOST_SHOWN:
+            console.print(Text(f"{what or 'In quarantine: '}{len(texts) - _MOST_SHOWN} more", style="yellow"))
     if not inputs.inspected:
         console.print(Text("Files were not inspected before the run.", style="dim"))
 
@@ -88,7 +91,8 @@ def expected_table(plan: Plan) -> Table:
     """Collections by what a plan expects of them, in items."""
     table = Table(title="Inputs", title_justify="left")
     for name in ("collection", "items", "assets", "to be read", "skipped", "failed"):
-        table.add_column(name, justify="left" if name in ("collection", "skipped", "failed") else "right")
+        left = name in ("collection", "skipped", "failed")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for collection in sorted({e.collection for e in plan.expected}):
         own = [e for e in plan.expected if e.collection == collection]
         state: dict[str, Expectation] = {}

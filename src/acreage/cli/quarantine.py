@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from acreage.cli.inputs import quarantine_of
@@ -58,7 +57,7 @@ def list_products(
         ]  # fmt: skip
         out.print_json(json.dumps(rows))
     else:
-        out.print(_table(entries) if entries else Text("Nothing is in quarantine."))
+        out.print(_told(entries) if entries else Text("Nothing is in quarantine."), soft_wrap=True)
     if known.damaged:
         Console(stderr=True).print(
             Text(f"{known.damaged} lines of {store.folder} could not be read.", style="yellow")
@@ -105,11 +104,13 @@ def _tell(entries: tuple[QuarantineEntry, ...], what: str) -> None:
         Console(stderr=True).print(Text(f"{entry.collection} {entry.item} {what}."))
 
 
-def _table(entries: list[QuarantineEntry]) -> Table:
-    table = Table(title="Quarantine", title_justify="left")
-    for name in ("state", "collection", "item", "kind", "reason", "since", "first job", "jobs", "by"):
-        table.add_column(name, overflow="fold", justify="right" if name == "jobs" else "left")
+def _told(entries: list[QuarantineEntry]) -> Text:
+    """Three lines an entry; proposed ones first. A table would have no room for the reasons."""
+    lines = Text()
     for e in sorted(entries, key=lambda e: (e.state == "quarantined", e.key)):
-        cells = (e.state, e.collection, e.item, e.kind, e.reason, e.since, e.job, str(len(e.jobs)), e.by)
-        table.add_row(*map(Text, cells), style="yellow" if e.state == "proposed" else None)
-    return table
+        jobs = f", first job {e.job}, {len(e.jobs)} in all" if e.job else ""
+        place = f"\n    only {e.href}" if e.href else ""
+        lines.append(f"{e.state}  {e.collection}  {e.item}\n", "yellow" if e.state == "proposed" else "bold")
+        lines.append(f"    {e.kind}: {e.reason}{place}\n    by {e.by} since {e.since}{jobs}\n")
+    lines.rstrip()
+    return lines
