@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import MemoryBudgetExceeded
@@ -19,6 +20,7 @@ WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 # Interpreter, libraries, open files, index maps and the writer's buffers, as measured (docs/engine.md).
 BASE_MEMORY = 750_000_000
 MOST_WINDOWS = 1_000_000
+LEAST_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,32 @@ def _stage(nodes: Sequence[PlanNode], targets: Sequence[int], done: set[int], bu
     if node.meta.box is None:
         _check_fits(window_bytes(Program.of(nodes, stage), None), budget, 1)
         return stage
-    size = _window_size(nodes, stage, node.meta.box, budget)
-    _check_count(node.meta.box, size, node.key)
-    windows = tuple(node.meta.box.windows(size, size))
-    return Stage(stage.targets, stage.nodes, stage.given, windows or (node.meta.box,))
+    return replace(stage, windows=_windows(nodes, stage, node.meta.box, budget))
+
+
+def _windows(nodes: Sequence[PlanNode], stage: Stage, box: Box, budget: Budget) -> tuple[Box, ...]:
+    """One or two wide strips for every thread where these fit the memory, else squares that do.
+
+    Every window decodes the blocks it touches anew, so that few large windows are cheaper than many.
+    """
+    if budget.window is None:
+        program = Program.of(nodes, stage)
+        for number in (budget.threads, 2 * budget.threads):
+            strips = _strips(box, number)
+            if strips and max(window_bytes(program, strip) for strip in strips) <= _share(budget):
+                return strips
+    size = _window_size(nodes, stage, box, budget)
+    _check_count(box, size, nodes[stage.targets[0]].key)
+    return tuple(box.windows(size, size)) or (box,)
+
+
+def _strips(box: Box, number: int) -> tuple[Box, ...]:
+    """A box cut evenly into so many strips, or fewer; none where they would be wider than a window."""
+    number = min(number, box.height // LEAST_ROWS)
+    if number < 1 or max(box.width, box.height // number) > WINDOW_SIZES[0]:
+        return ()
+    edges = [box.y0 + box.height * n // number for n in range(number + 1)]
+    return tuple(replace(box, y0=top, y1=bottom) for top, bottom in pairwise(edges))
 
 
 def _check_count(box: Box, size: int, key: str) -> None:
@@ -138,22 +162,32 @@ def _window_size(
 ) -> int:
     if budget.window is not None:
         return budget.window
+    by_geometry = program is not None
     if program is None:
         assert stage is not None
         program = Program.of(nodes, stage)
-    share = (budget.memory - BASE_MEMORY) / budget.threads
     smallest = 0
     for size in WINDOW_SIZES:
         if size >= 2 * max(full.width, full.height) and size != WINDOW_SIZES[-1]:
             continue
         needed = max(window_bytes(program, w) for w in _sample_windows(full, size))
-        count = -(-full.width // size) * -(-full.height // size)
         smallest = needed
-        if needed > share or (count < budget.threads and size > 64):
+        # Geometries are shared out to the threads by windows; other stages are cut into strips for them.
+        too_few = by_geometry and size > 64 and _count(full, size) < budget.threads
+        if needed > _share(budget) or too_few:
             continue
         return size
     _check_fits(smallest, budget, budget.threads)
     return WINDOW_SIZES[-1]
+
+
+def _share(budget: Budget) -> float:
+    """Bytes for each thread's window."""
+    return (budget.memory - BASE_MEMORY) / budget.threads
+
+
+def _count(box: Box, size: int) -> int:
+    return -(-box.width // size) * -(-box.height // size)
 
 
 def _check_fits(needed: int, budget: Budget, threads: int) -> None:
