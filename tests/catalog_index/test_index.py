@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import stac_geoparquet.arrow
-from tests.support.catalog_items import stac_item
+from tests.support.catalog_items import WORLD, stac_item, write_catalog
+from tests.support.servers.faulty import Answer, Fault, folder_backend, serving
 from tests.support.stac_api import StacApi, stac_api
 
 from acreage.catalog import open_catalog
@@ -22,6 +23,7 @@ from acreage.catalog.index import store as store_module
 from acreage.catalog.index.coverage import blocks_of
 from acreage.catalog.items import Bounds, Interval
 from acreage.catalog.open import open_source
+from acreage.catalog.sources import Document
 from acreage.core.errors import CatalogError
 
 S2 = "sentinel-2-l2a"
@@ -201,6 +203,84 @@ def test_a_granule_that_only_grazes_the_area_is_not_taken_for_vanished(tmp_path:
         changes = indexed(api, tmp_path, refresh=True).complete(S2, TILE, SEASON)
         assert changes.removed == ()
         assert indexed(api, tmp_path).report(S2).items == before
+
+
+def test_a_period_that_only_reaches_into_an_answer_is_not_taken_for_vanished(tmp_path: Path) -> None:
+    period = {"start_datetime": "2022-03-31T23:59:50Z", "end_datetime": "2022-04-01T00:00:10Z"}
+    api = server(1)
+    api.items.append(granule(2, 2, 31) | {"id": "long"})
+    with stac_api(api):  # it looks at `datetime` alone, as many do
+        inner = open_source(api.address, Fetcher())
+        real = inner.documents
+
+        def documents(*args: Any) -> Any:
+            return [
+                Document(
+                    d.address, {**d.data, "properties": {**d.data["properties"], **period, "datetime": None}}
+                )
+                if d.data["id"] == "long"
+                else d
+                for d in real(*args)
+            ]
+
+        inner.documents = documents
+        source = IndexedSource(api.address, IndexPolicy(tmp_path), lambda: inner)
+        assert "long" in found(source, TILE)
+        after = (SEASON[1], np.datetime64("2022-04-11"))
+        assert source.complete(S2, TILE, after).removed == ()
+        assert "long" in found(source, TILE, after)
+
+
+def test_a_footprint_over_the_antimeridian_vanishes_only_from_where_it_surely_is(tmp_path: Path) -> None:
+    def box(west: float, east: float) -> list[list[list[float]]]:
+        return [[[west, 50], [east, 50], [east, 51], [west, 51], [west, 50]]]
+
+    api = server(1)
+    place = {"bbox": [179.0, 50.0, -178.0, 51.0]}
+    split = {"type": "MultiPolygon", "coordinates": [box(179, 180), box(-180, -178)]}
+    api.items = [
+        granule(0, 0, 1) | place | {"id": "split", "geometry": split},
+        granule(0, 0, 1)
+        | place
+        | {"id": "wrapped", "geometry": {"type": "Polygon", "coordinates": box(179, 182)}},
+    ]
+    here, beside, season = (-179.9, 50.1, -179.6, 50.2), (-178.9, 50.1, -178.6, 50.2), SEASON
+    with stac_api(api):
+        api.ignores = frozenset({"bbox"})
+        assert found(indexed(api, tmp_path), here) == ["split", "wrapped"]
+        kept, api.items = api.items, []
+        assert indexed(api, tmp_path).complete(S2, beside, season).removed == ("split",)
+        api.items = kept
+        assert indexed(api, tmp_path, refresh=True).complete(S2, here, season).added == ("split",)
+
+
+def test_a_document_that_could_not_be_had_is_asked_for_by_the_next_job(tmp_path: Path) -> None:
+    collection = write_catalog(tmp_path, [stac_item(f"i{n}") for n in range(3)])
+    always = (None, None)
+    with serving(folder_backend(tmp_path), matching=r"/1\.json") as web:
+        address = f"{web.address}/{collection.relative_to(tmp_path)}"
+
+        def ask(**options: Any) -> tuple[list[str], list[tuple[str, str]]]:
+            source = indexed(address, tmp_path / "index", **options)
+            for _ in range(2):
+                items, problems = source.find(S2, WORLD, always, None)
+            return sorted(i.id for i in items), [(p.item.rpartition("/")[2], p.kind) for p in problems]
+
+        for status in (403, 404):
+            web.rule = lambda _, status=status: Fault(Answer(status))
+            assert ask() == (["i0", "i2"], [("1.json", "unreadable")])
+            assert len(web.asked("/1.json")) == {403: 1, 404: 2}[status]
+        asked = len(web.requests)
+        assert ask() == (["i0", "i2"], [("1.json", "unreadable")])
+        assert len(web.requests) == asked, "what is not there is known not to be there"
+        web.rule = None
+        assert ask(refresh=True) == (["i0", "i1", "i2"], [])
+        web.rule = lambda _: Fault(Answer(403))
+        before = len(web.asked("/1.json"))
+        assert ask(refresh=True) == (["i0", "i1", "i2"], [("1.json", "unreadable")])
+        assert len(web.asked("/1.json")) == before + 1, "one job asks once"
+        web.rule = None
+        assert ask(refresh=True) == (["i0", "i1", "i2"], [])
 
 
 def test_an_answer_older_than_the_age_allowed_is_asked_again(tmp_path: Path) -> None:

@@ -68,6 +68,10 @@ class Block:
             and other.start < self.end
         )
 
+    def lasts(self, start: np.datetime64, end: np.datetime64) -> bool:
+        """True where all of a period, both ends included, lies in it."""
+        return self.start <= _ms(start) and _ms(end) < self.end
+
     def holds(self, other: Block) -> bool:
         """True where the other lies in it."""
         return (

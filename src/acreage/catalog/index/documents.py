@@ -12,12 +12,15 @@ import orjson
 from shapely.geometry.base import BaseGeometry
 
 from acreage.catalog.access.address import unsigned
+from acreage.catalog.access.model import AccessFailed
 from acreage.catalog.fetch import resolve
 from acreage.catalog.items import Bounds, ItemProblem
 from acreage.catalog.properties import value_of
 from acreage.catalog.sources import Document, features
 from acreage.catalog.stac import Json, MalformedItem, StacItem, item_name, parse_item
 from acreage.core.errors import CatalogError
+
+_GONE = (404, 410)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ def prepare(documents: Sequence[Document]) -> tuple[list[Row], list[ItemProblem]
                 reason = "The id is used by more than one item; none is used."
                 problems.append(ItemProblem(row.item.id, "", reason, "duplicate-id"))
     return list(rows.values()), problems
+
+
+def may_pass(documents: Sequence[Document]) -> bool:
+    """True where a document could not be had for a reason that may pass, such as a busy server."""
+    return any(
+        isinstance(d.data, AccessFailed) and d.data.kind == "unreadable" and d.data.status not in _GONE
+        for d in documents
+    )
 
 
 def to_content(document: Json) -> bytes:

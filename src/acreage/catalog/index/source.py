@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from acreage.catalog.index.coverage import CELL_DEGREES, WORLD, Block, blocks_of, pieces
-from acreage.catalog.index.documents import prepare
+from acreage.catalog.index.documents import may_pass, prepare
 from acreage.catalog.index.policy import DAY_MS, IndexPolicy, now_ms
 from acreage.catalog.index.store import Changes, CollectionStore
 from acreage.catalog.items import Bounds, Interval, ItemProblem
@@ -89,6 +89,7 @@ class IndexedSource:
         self._lock = threading.RLock()
         self._stores: dict[str, CollectionStore] = {}
         self._collections: Mapping[str, Json] | None = None
+        self._incomplete: set[str] = set()  # catalogs read whole, of which some documents could not be had
         self.folder = policy.folder / slug(address)
 
     @property
@@ -153,7 +154,7 @@ class IndexedSource:
         store, limit = self._store(collection), self._policy.not_before
         wanted = blocks_of(bounds, interval)
         changes = Changes()
-        if not any(store.missing(block, limit) for block in wanted):
+        if collection in self._incomplete or not any(store.missing(block, limit) for block in wanted):
             return changes
         with self._lock, store.writing():
             stac = self.stac_collections().get(collection, {})
@@ -166,8 +167,13 @@ class IndexedSource:
                     if told is not None:
                         told(collection, number, len(todo))
                     at = now_ms()
-                    rows, problems = prepare(self.inner.documents(collection, block.bounds, block.interval))
-                    changes += store.add(block, rows, problems, stac, at)
+                    documents = self.inner.documents(collection, block.bounds, block.interval)
+                    rows, problems = prepare(documents)
+                    if may_pass(documents):  # the next job asks again; this one has asked with patience
+                        self._incomplete.add(collection)
+                        changes += store.add_part(block, rows, problems, stac)
+                    else:
+                        changes += store.add(block, rows, problems, stac, at)
                     store.settle(stac)
             finally:
                 if told is not None:

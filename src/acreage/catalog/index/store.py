@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 from filelock import FileLock
+from shapely.geometry.base import BaseGeometry
 
-from acreage.catalog.index.coverage import Asked, Block, missing, oldest, with_asked
+from acreage.catalog.index.coverage import WORLD, Asked, Block, missing, oldest, with_asked
 from acreage.catalog.index.documents import Row, of_content
 from acreage.catalog.index.exchange import documents_to_table, joined, write_items
 from acreage.catalog.index.policy import now_ms
@@ -190,11 +191,28 @@ class CollectionStore:
         self, block: Block, rows: Sequence[Row], problems: Iterable[ItemProblem], stac: Json, at: int
     ) -> Changes:
         """Take the complete answer about a block: new and changed items in, vanished ones out."""
+        vanished = self._vanished(self.manifest, block, {row.item.id for row in rows})
+        return self._take(block, rows, problems, stac, vanished, Asked(block, at))
+
+    def add_part(
+        self, block: Block, rows: Sequence[Row], problems: Iterable[ItemProblem], stac: Json
+    ) -> Changes:
+        """Take an answer that lacks items: nothing vanishes, and the block is to be asked again."""
+        return self._take(block, rows, problems, stac, {}, None)
+
+    def _take(
+        self,
+        block: Block,
+        rows: Sequence[Row],
+        problems: Iterable[ItemProblem],
+        stac: Json,
+        vanished: Mapping[str, tuple[str, int]],
+        asked: Asked | None,
+    ) -> Changes:
         state = self.manifest
         known = self._known(state, [row.item.id for row in rows])
         new = [row for row in rows if row.item.id not in known]
         changed = [row for row in rows if row.item.id in known and known[row.item.id][2] != row.digest]
-        vanished = self._vanished(state, block, {row.item.id for row in rows})
         before = {row.item.id: self._one(known[row.item.id]) for row in changed}
         parts = _dropping(state.parts, [known[row.item.id][:2] for row in changed] + list(vanished.values()))
         number = state.next
@@ -205,7 +223,7 @@ class CollectionStore:
         self._save(
             Manifest(
                 parts,
-                tuple(with_asked(state.asked, Asked(block, at))),
+                state.asked if asked is None else tuple(with_asked(state.asked, asked)),
                 (*kept, *((problem, block) for problem in problems)),
                 number,
             )
@@ -253,6 +271,11 @@ class CollectionStore:
         return known
 
     def _vanished(self, state: Manifest, block: Block, answered: set[str]) -> dict[str, tuple[str, int]]:
+        """Items that the answer about a block should have, were they still there.
+
+        Servers differ about a period that only reaches into the block, and about footprints over the
+        antimeridian; one that cannot be told for sure stays.
+        """
         west, south, east, north = block.bounds
         inner = (west + _GRAZING, south + _GRAZING, east - _GRAZING, north - _GRAZING)
         area = shapely.box(*inner)
@@ -265,7 +288,7 @@ class CollectionStore:
             ids = file.columns("id")["id"].take(pa.array(rows)).to_pylist()
             rows = rows[[identifier not in answered for identifier in ids]]
             for row, item in zip(rows.tolist(), file.items(rows), strict=True):
-                if item.geometry is None or item.bbox[0] > item.bbox[2] or item.geometry.intersects(area):
+                if block == WORLD or (block.lasts(item.start, item.end) and _surely_in(item, area)):
                     gone[item.id] = (part.name, row)
         return gone
 
@@ -341,6 +364,14 @@ class CollectionStore:
                     hint="Remove that folder; it is built anew when it is next needed.",
                 ) from error
         return self._files[name]
+
+
+def _surely_in(item: StacItem, area: BaseGeometry) -> bool:
+    """True where any server would say that the item touches the area."""
+    if item.bbox[0] > item.bbox[2]:
+        parts = [] if item.geometry is None else getattr(item.geometry, "geoms", [])
+        return any(p.intersects(area) and p.bounds[2] - p.bounds[0] < 180.0 for p in parts)
+    return item.geometry is None or bool(item.geometry.intersects(area))
 
 
 def _kept(part: PartEntry) -> pa.Array:
