@@ -63,11 +63,11 @@ def simulate(
     ] = False,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Products that are made at once.")] = 2,
 ) -> None:
-    """Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known, in the form of a real catalog.
+    """Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known.
 
-    Writes a static STAC catalog (Sentinel-2 L2A with clouds, swath edges, overlapping granules, both sides of
-    processing baseline 04.00 and reprocessed duplicates; calibrated Sentinel-1; Copernicus DEM and WorldCover
-    tiles), parcels and points with labels, the truth, and a picture of the landscape. Nothing in it is real.
+    Writes a static STAC catalog in the form of a real one (Sentinel-2 L2A with clouds, swath edges, overlapping
+    granules, both sides of processing baseline 04.00 and reprocessed duplicates; calibrated Sentinel-1; DEM
+    and WorldCover tiles), parcels and points with labels, the truth, and a picture. Nothing in it is real.
 
     Example: `acreage simulate build/archive --centre 6.0,48.92 --size-km 2.56 --form earth-search`
     """
@@ -108,7 +108,7 @@ def _settings(
         raise InvalidInput("An area is given twice.", hint="Give --area, or --centre and --size-km.")
     if season is not None and year is not None:
         raise InvalidInput("A season is given twice.", hint="Give --season or --year.")
-    when = Season.parse(season) if season is not None else _season_of(year or 2019)
+    when = Season.parse(season) if season is not None else _season_of(2019 if year is None else year)
     rest = {
         "season": when,
         "seed": seed,
@@ -122,7 +122,9 @@ def _settings(
         west, south, east, north = _numbers(area, 4, "an area", "5.9,50.6,6.1,50.8")
         return ArchiveSettings.within((west, south, east, north), **rest)
     longitude, latitude = _numbers(centre or DEFAULT_CENTRE, 2, "a centre", "6.0,48.92")
-    return ArchiveSettings.around((longitude, latitude), size_km or DEFAULT_SIZE_KM, **rest)
+    return ArchiveSettings.around(
+        (longitude, latitude), DEFAULT_SIZE_KM if size_km is None else size_km, **rest
+    )
 
 
 def _season_of(year: int) -> Season:

@@ -114,10 +114,13 @@ def simulate_archive(
         jobs = list(_jobs(work, settings, forward, places))
         published: list[Published] = []
         with ThreadPoolExecutor(threads) as pool:
-            for done, items in enumerate(pool.map(lambda job: job(), jobs), 1):
-                published += items
-                if progress is not None:
-                    progress(done, len(jobs), items[-1].id if items else "")
+            try:
+                for done, items in enumerate(pool.map(lambda job: job(), jobs), 1):
+                    published += items
+                    if progress is not None:
+                        progress(done, len(jobs), items[-1].id if items else "")
+            finally:  # an interrupted run does not wait for what has not begun
+                pool.shutdown(cancel_futures=True)
         title = f"{settings.form} form, {settings.season}, seed {settings.seed}"
         write_catalog(work, title, published, _descriptions(settings))
         write_truth(work, settings, forward)
