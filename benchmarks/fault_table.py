@@ -19,12 +19,13 @@ import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from tests.support.faulty_archives import SETTINGS, Product, Source, Subject, copy_archive, stacked
 from tests.support.injections import GROUPS, Finder, Injection, injected, named
+from tests.support.simulated import archive_of
 
 from acreage.catalog import open_catalog
 from acreage.catalog.access import Policy, configure
@@ -32,9 +33,9 @@ from acreage.engine.inspection import inspect_items
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.stages import Budget
-from acreage.simulate.archive import simulate_archive
 
 PATIENCE_S = 2.0
+ROOT = Path(__file__).parents[1]
 SHOWN = 150
 Key = tuple[Path, Subject, str]
 
@@ -304,7 +305,7 @@ def run(folder: Path, jobs: int, told: Callable[[str], None]) -> str:
     sources = {}
     for name, settings in SETTINGS.items():
         told(f"simulating {name}")
-        sources[name] = Source(simulate_archive(folder / name, settings).folder)
+        sources[name] = Source(archive_of(settings).folder)
     sources["stacked"] = stacked(sources["earth-search"], folder / "stacked")
     bench = Bench(folder, sources)
     injections = [i for group in GROUPS.values() for i in group]
@@ -318,9 +319,9 @@ def run(folder: Path, jobs: int, told: Callable[[str], None]) -> str:
             told(f"{name}: {found.kind or 'not found'} {found.wrong or ''}")
             return found
 
-        rows = dict(zip(injections, pool.map(row, injections), strict=True))
+        rows = iter(list(pool.map(row, injections)))
     cut = next(i for i in injections if i.kind == "truncated" and i.finder == "inspection")
-    return page({t: [rows[i] for i in group] for t, group in GROUPS.items()}, bench.quarantine(cut))
+    return page({t: list(islice(rows, len(group))) for t, group in GROUPS.items()}, bench.quarantine(cut))
 
 
 def main() -> None:
@@ -332,7 +333,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="commands that are run at once")
     options = parser.parse_args()
     configure(Policy(patience_s=PATIENCE_S))
-    with tempfile.TemporaryDirectory() as folder:
+    # Beside the archives that are kept, so that copies can share their files.
+    (ROOT / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:
         text = run(
             Path(folder).resolve(), options.jobs, lambda line: print(line, file=sys.stderr, flush=True)
         )
