@@ -117,6 +117,7 @@ def test_a_missing_asset_leaves_the_other_bands(tmp_path: Path) -> None:
     ("asset", "properties", "reason"),
     [
         ({"href": None}, {}, "has no href"),
+        ({"href": "gs://bucket/b02.tif"}, {}, "lies at gs://, which is not read; http, https and s3 are"),
         ({}, {"s2:processing_baseline": "03.01"}, "03.01 means an offset of 0 DN, but -1000 is stated"),
         ({"proj:transform": [10, 5, 500000, 0, -10, 5600000]}, {}, "rotated or not north-up"),
         ({}, {"proj:code": "EPSG:99999999"}, "not a coordinate reference system"),

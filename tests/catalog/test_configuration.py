@@ -139,6 +139,8 @@ def test_asset_keys_and_properties_can_be_set_in_the_configuration(tmp_path: Pat
             r"assets: B99 is no band of SENTINEL2_L2A",
         ),
         ({"catalog": "stac/none.json"}, "There is no catalog at"),
+        ({"catalog": "file://nowhere/none.json"}, "There is no catalog at"),
+        ({"catalog": "ftp://h/catalog.json"}, "collections.SENTINEL2_L2A: catalogs are not read by ftp://"),
         ({"catalog": "stac/catalog.json", "source": "s2"}, r"no collection 's2' in .*It has: sentinel-2-l2a"),
         ({"catalog": "stac/catalog.json", "definition": "none.yaml"}, r"none\.yaml cannot be read"),
         (

@@ -18,6 +18,7 @@ from acreage.catalog.derive import derive_definition
 from acreage.catalog.grouping import drop_superseded
 from acreage.catalog.headers import HeaderCache
 from acreage.catalog.index import Changes, IndexedSource, IndexReport
+from acreage.catalog.index.geoparquet import GeoparquetSource
 from acreage.catalog.index.source import Told
 from acreage.catalog.items import (
     BandInfo,
@@ -204,12 +205,17 @@ class SourceCatalog:
         return self._indexed().export(self._entry(collection_id)[0].source_id, folder)
 
     def _indexed(self) -> IndexedSource:
-        if not isinstance(self._source, IndexedSource):
+        if isinstance(self._source, IndexedSource):
+            return self._source
+        if isinstance(self._source, GeoparquetSource):
             raise InvalidInput(
-                f"{self._source.address} is read without an index.",
-                hint="Set ACREAGE_INDEX_USE=always to keep one for catalogs at hand as well.",
+                f"{self._source.address} is stac-geoparquet, which is searched as it is: it needs no index.",
+                hint="Name other collections with --collections, where the catalog has such.",
             )
-        return self._source
+        raise InvalidInput(
+            f"{self._source.address} is read without an index.",
+            hint="Set ACREAGE_INDEX_USE=always to keep one for catalogs at hand as well.",
+        )
 
     def _notes(self, entry: Entry, bounds: Bounds, interval: Interval) -> tuple[str, ...]:
         if not isinstance(self._source, IndexedSource):

@@ -87,14 +87,11 @@ def open_catalog(
         CatalogError: it cannot be reached, read or understood.
     """
     known = tuple(shipped_definitions() if definitions is None else definitions)
-    text = os.fspath(address)
-    _refuse_secrets(text, "catalog")
-    if not is_remote(text):
-        text = str(Path(text.removeprefix("file://")).expanduser().resolve())
-        if Path(text).is_file() and not is_geoparquet(Path(text)):
-            config = _configuration(Path(text))
-            if config is not None:
-                return _open_config(Path(text), config, known, index)
+    text = _place(os.fspath(address), Path(), "catalog")
+    if not is_remote(text) and Path(text).is_file() and not is_geoparquet(Path(text)):
+        config = _configuration(Path(text))
+        if config is not None:
+            return _open_config(Path(text), config, known, index)
     source = open_source(text, Fetcher(), index)
     return SourceCatalog(source, recognise(source, known))
 
@@ -188,11 +185,8 @@ def _open_config(
     parts: dict[str, SourceCatalog] = {}
     for collection_id, entry in config.collections.items():
         where = f"{path}, collections.{collection_id}"
-        address = entry.catalog
-        _refuse_secrets(address, where)
+        address = _place(entry.catalog, path.parent, where)
         headers = _header_values(entry, where)
-        if not is_remote(address):
-            address = str((path.parent / Path(address).expanduser()).resolve())
         access = entry.reach.for_documents(address) if is_remote(address) else None
         key = (address, tuple(sorted(headers.items())), access)
         if key not in sources:
@@ -274,14 +268,26 @@ def _header_values(entry: CollectionEntry, where: str) -> dict[str, str]:
     return values
 
 
-def _refuse_secrets(address: str, where: str) -> None:
-    """Refuse an address that holds a login or a signature: it gets into plans, results and the index.
+def _place(address: str, folder: Path, where: str) -> str:
+    """The address, or the absolute path, of a catalog as a person gives it.
 
     Raises:
-        CatalogError: it does.
+        CatalogError: it holds a login or a signature, which would get into plans, results and the index, or
+            its scheme is none that is read.
     """
+    scheme, sign, rest = address.partition("://")
+    if sign and scheme == "file":
+        address = rest
+    elif sign and not is_remote(address):
+        raise CatalogError(
+            f"{where}: catalogs are not read by {scheme}://.",
+            hint="Give a path, or an address of http, https or s3.",
+        )
+    if not is_remote(address):
+        return str((folder / Path(address).expanduser()).resolve())
     if split_signature(address)[1]:
         raise CatalogError(
             f"{where}: the catalog's address {shown(address)} is given with a login, token or signature.",
             hint="Give it without; a login belongs in ~/.netrc, a token under 'headers' of a configuration.",
         )
+    return address

@@ -9,7 +9,7 @@ from typing import Any
 
 from shapely import to_wkb
 
-from acreage.catalog.access import EVERYWHERE, Access, Reach
+from acreage.catalog.access import EVERYWHERE, Access, Reach, is_remote, shown
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
@@ -28,6 +28,9 @@ from acreage.catalog.stac import AssetFacts, StacItem, asset_facts
 from acreage.core.errors import InvalidInput
 from acreage.core.faults import FaultKind
 from acreage.core.grid import Box, Grid, crs_name
+
+# Files inside of local archives, as rasterio names them.
+_ARCHIVES = ("zip://", "tar://", "gzip://", "/vsi")
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,14 @@ def _find_asset(item: StacItem, band: BandDefinition, reach: Reach) -> _Wanted |
             href = asset.get("href")
             if not isinstance(href, str) or not href:
                 return _Refused(f"its asset {key!r} has no href.", "missing-band")
-            place, access = reach.place(resolve(href, item.address), item.href)
+            href = resolve(href, item.address)
+            if not (is_local(href) or is_remote(href) or href.startswith(_ARCHIVES)):
+                scheme = href.partition("://")[0]
+                return _Refused(
+                    f"its asset {key!r} lies at {scheme}://, which is not read; http, https and s3 are.",
+                    "unreadable",
+                )
+            place, access = reach.place(href, item.href)
             return _Wanted(item, band, place, access, asset_facts(item, asset, band.band_index))
     return _Refused(f"it has no asset {' or '.join(map(repr, band.assets))}.", "missing-band")
 
@@ -171,7 +181,8 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Produ
     band, facts = wanted.band, wanted.facts
     if header is not None and len(header.dtypes) < band.band_index:
         return _Refused(
-            f"{wanted.href} has {len(header.dtypes)} bands, not the {band.band_index} that are expected.",
+            f"{shown(wanted.href)} has {len(header.dtypes)} bands, "
+            f"not the {band.band_index} that are expected.",
             "missing-band",
         )
     try:
@@ -180,7 +191,7 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Produ
         missing = missing_end(wanted.href) if is_local(wanted.href) else None
         if missing is not None:  # its place on Earth was in the part that is not there
             return _Refused(f"{wanted.href} is not whole: {missing}.", "truncated")
-        return _Refused(f"{wanted.href}: {error}", "wrong-grid")
+        return _Refused(f"{shown(wanted.href)}: {error}", "wrong-grid")
     nodata = _nodata(wanted, header)
     if isinstance(nodata, _Refused):
         return nodata
@@ -209,7 +220,7 @@ def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Produ
 
 def _unreadable(href: str, header: Unreadable) -> _Refused:
     """A file that cannot be opened, with what the file itself shows where it lies on this machine."""
-    reason = f"{href} cannot be opened: {header.reason.rstrip('.')}."
+    reason = f"{shown(href)} cannot be opened: {header.reason.rstrip('.')}."
     if not is_local(href):
         return _Refused(reason, header.kind)
     kind, told = broken_file(href)
@@ -267,7 +278,8 @@ def _nodata(wanted: _Wanted, header: Header | None) -> _Nodata | _Refused:
     in_file = header.nodata[band.band_index - 1] if header is not None else None
     if in_file is not None and facts.nodata is not None and not _same(in_file, facts.nodata):
         return _Refused(
-            f"{wanted.href} has the null value {in_file:g}, but the item states {facts.nodata:g}.", "nodata"
+            f"{shown(wanted.href)} has the null value {in_file:g}, but the item states {facts.nodata:g}.",
+            "nodata",
         )
     if in_file is not None:
         return _Nodata(in_file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +66,9 @@ def index_command(
     Example: `acreage index --catalog https://earth-search.aws.element84.com/v1 --area 4.2,50.6,4.5,50.8
     --season 2025-03-01/2025-10-31 --collections SENTINEL2_L2A`
     """
+    _check_options(
+        show, {"--area": area, "--season": season, "--refresh": refresh or None, "--max-age": max_age}
+    )
     settings, console = load_settings(), Console(stderr=True)
     policy = index_policy(settings)
     policy = replace(
@@ -87,10 +90,30 @@ def index_command(
     if export is not None:
         for name in wanted:
             console.print(f"{opened.export(name, export):,} items of {name} written", markup=False)
-    reports = [opened.indexed(name) for name in wanted]
+    # Several collections may share one of the catalog: both years of WorldCover do.
+    reports = list({report.folder: report for report in map(opened.indexed, wanted)}.values())
     console.print(_table([r for r in reports if r.asked is not None or not show]))
     for folder in dict.fromkeys(report.folder.parent for report in reports):
         console.print(f"index: {folder}", markup=False, soft_wrap=True)
+
+
+def _check_options(show: bool, others: Mapping[str, object]) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        InvalidInput: naming them.
+    """
+    given = [name for name, value in others.items() if value is not None]
+    if show and given:
+        raise InvalidInput(
+            f"--show only says what is kept: {', '.join(given)} would do nothing.",
+            hint="Leave these out, or leave out --show.",
+        )
+    if {"--refresh", "--max-age"} <= set(given):
+        raise InvalidInput(
+            "--refresh asks everything anew, whatever its age: --max-age would do nothing.",
+            hint="Give one of them.",
+        )
 
 
 def _wanted(opened: SourceCatalog | CompositeCatalog, named: str | None, everything: bool) -> tuple[str, ...]:

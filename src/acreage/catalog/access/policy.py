@@ -291,7 +291,8 @@ def _given_up(what: str, failure: Transient, tries: int, patience: float | None)
         asked += f"; it says to wait {failure.retry_after:g} s, and patience ends after {patience:g} s"
     elif patience is not None:
         asked += f" in {patience:g} s"
-    return AccessFailed(f"{what}: {failure.reason} ({asked}).", hint=_HINT, status=failure.status)
+    hint = "Check the address and the network." if failure.refused else _HINT
+    return AccessFailed(f"{what}: {failure.reason} ({asked}).", hint=hint, status=failure.status)
 
 
 def _not_asked(what: str, held: float, patience: float) -> AccessFailed:
