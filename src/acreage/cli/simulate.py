@@ -65,9 +65,10 @@ def simulate(
 ) -> None:
     """Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known.
 
-    Writes a static STAC catalog in the form of a real one (Sentinel-2 L2A with clouds, swath edges, overlapping
-    granules, both sides of processing baseline 04.00 and reprocessed duplicates; calibrated Sentinel-1; DEM
-    and WorldCover tiles), parcels and points with labels, the truth, and a picture. Nothing in it is real.
+    Writes a static STAC catalog in the form of a real one (Sentinel-2 L2A with clouds, swath edges,
+    overlapping granules, both sides of processing baseline 04.00 and reprocessed duplicates; calibrated
+    Sentinel-1; DEM and WorldCover tiles), parcels and points with labels, the truth, and a
+    picture. Nothing in it is real.
 
     Example: `acreage simulate build/archive --centre 6.0,48.92 --size-km 2.56 --form earth-search`
     """
