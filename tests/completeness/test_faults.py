@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -285,6 +286,20 @@ def test_a_file_of_the_accounts_name_is_not_replaced_unasked(archive: Archive, t
     assert [p.name for p in tmp_path.iterdir()] == ["inputs.json"]
     run_plan(archive.plan(GRAPH), tmp_path, overwrite=True)
     assert json.loads((tmp_path / "inputs.json").read_text())["collections"]
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_first_window(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(**_: Any) -> Any:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    done: list[int] = []
+    with pytest.raises(WriteFailed, match="Read-only file system"):
+        run_plan(archive.plan(GRAPH), tmp_path / "new" / "cube.nc", progress=lambda n, _: done.append(n))
+    assert done == []
+    assert not (tmp_path / "new").exists()
 
 
 def test_no_output_is_left_where_its_account_cannot_be_written(

@@ -16,6 +16,7 @@ from acreage.catalog.access import HostUse, remote_use, use_between
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
 from acreage.core.errors import OutputExists, WriteFailed
 from acreage.core.inputs import InputAsset, Inputs
+from acreage.core.outputs import check_writable
 from acreage.core.provenance import InputItem
 from acreage.core.udf import UdfRunner
 from acreage.engine.executors import Executor, ThreadExecutor
@@ -113,6 +114,7 @@ def run_plan(
     Raises:
         TooManyFailures: more items than tolerated; the message lists them.
         OutputExists: an output is there and `overwrite` was not asked for.
+        WriteFailed: nothing can be written there; found out before the first window where possible.
         AcreageError: whatever else stopped the job. Nothing is left under a final name.
     """
     started, cpu, asked = time.monotonic(), _cpu_seconds(), remote_use()
@@ -127,6 +129,7 @@ def run_plan(
         raise OutputExists(
             f"{account} is there already.", hint="Choose another name, or ask for it with --overwrite."
         )
+    _check_place(account)
     rounds = Rounds(plan, udf, executor or ThreadExecutor(plan.threads), limits, progress)
     job = _job_name(out)
     try:
@@ -149,6 +152,14 @@ def run_plan(
     remote = use_between(asked, remote_use())
     usage = Usage(time.monotonic() - started, _cpu_seconds() - cpu, peak, rounds.pixels, remote)
     return RunResult(files, inputs, account, rounds.udf_lines(), usage)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a place where nothing can be written, before long work; makes no folder for it."""
+    path = path.absolute()
+    while not path.parent.exists():
+        path = path.parent
+    check_writable(path)
 
 
 def _inspected(plan: Plan, inspect: Inspect) -> dict[tuple[str, str, str], Fault]:

@@ -195,12 +195,21 @@ def write_outputs(
         return tuple(tuple(final for _, final in of_output) for of_output in moves)
     except OSError as error:
         raise WriteFailed(
-            f"The results could not be written: {error.strerror or error}.",
+            f"The results could not be written: {_reason(error)}.",
             hint="Check the space and permissions of the output folder; nothing was left under a final name.",
         ) from error
     finally:
         for folder in partial:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason(error: OSError) -> str:
+    """What the system said; rasterio tells it in the errors behind its own."""
+    deepest: BaseException = error
+    while deepest.__cause__ is not None:
+        deepest = deepest.__cause__
+    said = deepest.strerror if isinstance(deepest, OSError) else None
+    return (said or str(deepest)).rstrip(".")
 
 
 def _rename(pairs: Sequence[tuple[Path, Path]]) -> None:
