@@ -7,6 +7,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tests.support.stac_api import StacApi, api_of_static, stac_api
 from tests.support.tiny_archive import Layer, TinyArchive, chain, extent, load, node
 
 from acreage.catalog import open_catalog
-from acreage.catalog.access import shared, use_between
+from acreage.catalog.access import configure, shared, use_between
+from acreage.catalog.index import IndexPolicy
 from acreage.catalog.items import Catalog
 from acreage.cli.runtime import catalog_at
 from acreage.core.errors import AcreageError, CatalogError
@@ -123,6 +125,22 @@ def test_from_s3_with_faults_the_output_is_the_local_one(
     assert result.failures == ()
     assert (tmp_path / "cube.nc").read_bytes() == expected
     assert all(i.href.startswith(f"s3://{BUCKET}/") for i in result.items_read)
+
+
+def test_buckets_of_one_name_on_two_servers_have_an_index_each(
+    archive: Path, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, index = f"s3://{BUCKET}/catalog.json", IndexPolicy(tmp_path / "index")
+    assert len(open_catalog(address, index=index).search("SENTINEL2_L2A", WORLD, bands=("B04",)).items) == 3
+    with serving(lambda _: Answer(404)) as other:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", other.address)
+        configure(replace(QUICK, backoff_s=0.012))  # as another process: the environment is read once
+        with pytest.raises(CatalogError, match="is not there"):
+            open_catalog(address, index=index)
+        entry = {"catalog": address, "access": {"endpoint": other.address}}
+        (tmp_path / "c.json").write_text(json.dumps({"collections": {"SENTINEL2_L2A": entry}}))
+        with pytest.raises(CatalogError, match="is not there"):
+            open_catalog(tmp_path / "c.json", index=index)
 
 
 def test_an_api_whose_assets_lie_in_a_bucket_of_a_configuration(

@@ -21,6 +21,7 @@ from acreage.catalog.access import (
     split_signature,
 )
 from acreage.catalog.access.model import header_values
+from acreage.catalog.access.stores import server_of
 from acreage.catalog.api import ApiSource, is_api
 from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found, stated_interval
 from acreage.catalog.definition import (
@@ -105,7 +106,8 @@ def open_source(address: str, fetcher: Fetcher, index: IndexPolicy | None = None
     if not is_remote(address) and is_geoparquet(Path(address)):
         return open_geoparquet(Path(address))
     if index is not None and index.wanted(is_remote(address)):
-        return IndexedSource(address, index, lambda: _open_published(address, fetcher))
+        server = server_of(address, fetcher.access)
+        return IndexedSource(address, index, lambda: _open_published(address, fetcher), server)
     return _open_published(address, fetcher)
 
 

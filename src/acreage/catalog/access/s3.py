@@ -118,9 +118,11 @@ def _frozen(credentials: Any) -> Any:
     return None if credentials is None else credentials.get_frozen_credentials()
 
 
+def environment_endpoint() -> str:
+    """The S3 server that AWS's own tools would take from environment variables, else empty."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+
+
 def _environment_endpoint(session: Any) -> str:
     """The endpoint that AWS's own tools would take from the environment or the profile."""
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        if os.environ.get(name):
-            return os.environ[name]
-    return str(session.get_scoped_config().get("endpoint_url") or "")
+    return environment_endpoint() or str(session.get_scoped_config().get("endpoint_url") or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from acreage.catalog.access.address import is_remote, may_go_along, shown, split_signature, was_signed
 from acreage.catalog.access.model import Access, AccessConfig
+from acreage.catalog.access.s3 import environment_endpoint
 from acreage.catalog.access.signing import SIGNED
 from acreage.catalog.definition import Strict, checked
 
@@ -72,6 +74,14 @@ def access_for(
         if (reference := getattr(credentials, key)) is not None
     }
     return replace(access, profile=credentials.profile, **names)
+
+
+def server_of(address: str, access: Access | None = None) -> str:
+    """What tells a bucket from one of the same name: its server or the profile that names it; else empty."""
+    if urlsplit(address).scheme != "s3":
+        return ""
+    access = access or access_for(address)
+    return access.endpoint or environment_endpoint() or access.profile or os.environ.get("AWS_PROFILE", "")
 
 
 @dataclass(frozen=True)

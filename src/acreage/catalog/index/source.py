@@ -79,9 +79,12 @@ class IndexedSource:
         address: the catalog's.
         policy: where indexes lie and how old they may be.
         opener: opens the catalog itself; called only where the index does not suffice.
+        server: what tells it from a catalog at the same address elsewhere, such as the endpoint of a bucket.
     """
 
-    def __init__(self, address: str, policy: IndexPolicy, opener: Callable[[], DocumentSource]) -> None:
+    def __init__(
+        self, address: str, policy: IndexPolicy, opener: Callable[[], DocumentSource], server: str = ""
+    ) -> None:
         self._address = address
         self._policy = policy
         self._opener = opener
@@ -90,7 +93,7 @@ class IndexedSource:
         self._stores: dict[str, CollectionStore] = {}
         self._collections: Mapping[str, Json] | None = None
         self._incomplete: set[str] = set()  # catalogs read whole, of which some documents could not be had
-        self.folder = policy.folder / slug(address)
+        self.folder = policy.folder / slug(f"{server.rstrip('/')}/{address}" if server else address)
 
     @property
     def address(self) -> str:
