@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from tests.support.catalog_items import WORLD, stac_item
 from tests.support.reflectances import moved
@@ -183,6 +185,19 @@ def test_an_empty_part_outside_of_the_footprint_is_no_fault(real_data: Path, tmp
     (longitude,), (latitude,) = rasterio.warp.transform(box.grid.crs, "EPSG:4326", [x], [y])
     area = (longitude - 0.002, latitude - 0.002, longitude + 0.002, latitude + 0.002)
     assert inspect_items([south], ("B04", "SCL"), area, 1) == ()
+    # Catalogs that draw the footprint around the whole file, or none, do not say where its pixels are.
+    west, low, east, high = south.bbox
+    around = shapely.to_wkb(shapely.box(west - 0.1, low - 0.1, east + 0.1, high + 0.1))
+    for footprint in (None, around):
+        assert inspect_items([replace(south, footprint=footprint)], ("B04", "SCL"), area, 1) == ()
+
+
+def test_an_empty_file_is_found_whatever_its_footprint(real_data: Path, tmp_path: Path) -> None:
+    folder = copied(real_data, Path("flanders-2019/sentinel-2-l2a"), CLEAR, tmp_path)
+    rewritten(folder / "red.tif", np.zeros_like)
+    (item,) = open_catalog(tmp_path).search("SENTINEL2_L2A", WORLD).items
+    for footprint in (item.footprint, None):
+        assert inspected([replace(item, footprint=footprint)]).kind == "empty"
 
 
 def large_band(path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -36,16 +36,21 @@ _WITHOUT_OVERVIEWS = 1024  # pixels a side that are read at full resolution at m
 _LONLAT = "EPSG:4326"
 _POLARISATIONS = frozenset(("VV", "VH", "HH", "HV"))
 _INNER_SHARE = 0.05  # a footprint's rim, by its extent, that may lie beyond the pixels
+_WHOLE_SHARE = 0.98  # of a raster: a footprint that covers more is its rectangle, drawn around nulls too
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """Pixels of a band over the area, decimated: values as in the file, validity, where they lie."""
+    """Pixels of a band over the area, decimated: values as in the file, validity, where they lie.
+
+    `elsewhere`: all are null, the file has others that are not, and its footprint does not say where.
+    """
 
     raster: Raster
     box: Box
     values: Array
     valid: BoolArray
+    elsewhere: bool = False
 
 
 def inspect_items(
@@ -85,9 +90,9 @@ def _inspect(item: SourceItem, bands: Sequence[str], area: Bounds) -> list[ItemP
     rasters = {band: item.rasters[band] for band in dict.fromkeys(bands) if band in item.rasters}
     boxes = {band: _over(raster, area) for band, raster in rasters.items()}
     shape = _sample_shape([box for box in boxes.values() if not box.is_empty])
-    for band, raster in rasters.items():
+    for band in rasters:
         try:
-            sample = _look(raster, boxes[band], shape, item.id, band)
+            sample = _look(item, band, boxes[band], shape)
         except ItemUnreadable as error:
             problems.append(ItemProblem(error.item, error.asset, error.message, error.kind))
             continue
@@ -125,22 +130,24 @@ def _sample_shape(boxes: Sequence[Box]) -> tuple[int, int]:
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def _look(
-    raster: Raster, box: Box, shape: tuple[int, int], item: str, band: str
-) -> _Sample | ItemProblem | None:
+def _look(item: SourceItem, band: str, box: Box, shape: tuple[int, int]) -> _Sample | ItemProblem | None:
     """A sample of a band, or what is wrong with its file; None where it has nothing over the area."""
-    with opened(raster, item, band) as dataset:
+    raster = item.rasters[band]
+    with opened(raster, item.id, band) as dataset:
         if is_local(raster.href):
             missing = missing_end(raster.href)
             if missing is not None:
-                return ItemProblem(item, band, f"{raster.href} is not whole: {missing}.", "truncated")
+                return ItemProblem(item.id, band, f"{raster.href} is not whole: {missing}.", "truncated")
         sample = None if box.is_empty else _read(dataset, raster, box, shape)
+        if sample is not None and not sample.valid.any() and not _outlines_pixels(item, raster):
+            whole = _read(dataset, raster, raster.box, _sample_shape([raster.box]))
+            sample = replace(sample, elsewhere=bool(whole.valid.any()))
         if not is_local(raster.href):
             try:
                 _read_last_block(dataset, raster.band_index)
             except RasterioError as error:
                 reason = f"{raster.href} is not whole: its last block cannot be read: {error}."
-                return ItemProblem(item, band, reason, "truncated")
+                return ItemProblem(item.id, band, reason, "truncated")
     return sample
 
 
@@ -182,7 +189,7 @@ def _judge(item: SourceItem, band: str, sample: _Sample) -> ItemProblem | None:
     verdict = _judge_of(item, band)(sample)
     if verdict.state == "implausible":
         return _problem(item, band, sample.raster, verdict)
-    if not sample.valid.any() and _is_dated(item):
+    if not sample.valid.any() and not sample.elsewhere and _is_dated(item):
         inner = _inside_footprint(item, sample)
         if inner > 0:
             reason = (
@@ -253,19 +260,33 @@ def _is_dated(item: SourceItem) -> bool:
 
 def _inside_footprint(item: SourceItem, sample: _Sample) -> int:
     """Number of sampled pixels that lie well inside the item's footprint."""
-    outline: BaseGeometry = (
-        shapely.box(*item.bbox) if item.footprint is None else shapely.from_wkb(item.footprint)
-    )
-    crs = sample.box.grid.crs
-    if crs != _LONLAT:
-        project = transformer(_LONLAT, crs)
-        outline = shapely.transform(
-            outline, lambda xy: np.column_stack(project.transform(xy[:, 0], xy[:, 1]))
-        )
+    outline = _outline(item, sample.box.grid.crs)
     west, south, east, north = outline.bounds
-    outline = shapely.make_valid(outline).buffer(-_INNER_SHARE * min(east - west, north - south))
+    outline = outline.buffer(-_INNER_SHARE * min(east - west, north - south))
     if outline.is_empty:
         return 0
     rows, columns = sample.values.shape
     affine = sample.box.affine * sample.box.affine.scale(sample.box.width / columns, sample.box.height / rows)
     return int(geometry_mask([outline], (rows, columns), affine, invert=True).sum())
+
+
+def _outlines_pixels(item: SourceItem, raster: Raster) -> bool:
+    """Whether the footprint tells where a raster has pixels, and is not only the rectangle of the file."""
+    if item.footprint is None:
+        return False
+    rectangle = shapely.box(*raster.box.bounds)
+    inside = _outline(item, raster.box.grid.crs).intersection(rectangle)
+    return bool(inside.area < _WHOLE_SHARE * rectangle.area)
+
+
+def _outline(item: SourceItem, crs: str) -> BaseGeometry:
+    """The item's footprint, or else its bounds, in a CRS."""
+    outline: BaseGeometry = (
+        shapely.box(*item.bbox) if item.footprint is None else shapely.from_wkb(item.footprint)
+    )
+    if crs != _LONLAT:
+        project = transformer(_LONLAT, crs)
+        outline = shapely.transform(
+            outline, lambda xy: np.column_stack(project.transform(xy[:, 0], xy[:, 1]))
+        )
+    return shapely.make_valid(outline)
