@@ -147,7 +147,18 @@ def test_asset_keys_and_properties_can_be_set_in_the_configuration(tmp_path: Pat
             {"catalog": "stac/catalog.json", "headers": {"Authorization": {"env": "ACREAGE_TEST_NO_SUCH"}}},
             r"headers\.Authorization: The environment variable ACREAGE_TEST_NO_SUCH is not set",
         ),
-        ({"catalog": "stac/catalog.json", "headers": {"Authorization": "secret"}}, r"headers\.Authorization"),
+        (
+            {"catalog": "stac/catalog.json", "headers": {"Authorization": "hunter2"}},
+            r"headers\.Authorization: write it as {env: NAME}: secrets stay in environment variables Correct",
+        ),
+        (
+            {
+                "catalog": "stac/catalog.json",
+                "access": {"key": 1, "credentials": {"keys": 1, "profile": "p"}},
+            },
+            r"access\.credentials\.keys: .*known are access_key, secret_key, session_token, profile\)"
+            r"\n.*access\.key: .*known are signing, endpoint, region,",
+        ),
     ],
 )
 def test_a_wrong_configuration_names_file_key_and_cure(

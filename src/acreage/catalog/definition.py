@@ -7,10 +7,11 @@ catalog configuration. docs/catalogs.md says what each key means.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import yaml
@@ -197,7 +198,7 @@ def checked(model: type[Any], data: object, where: str) -> Any:
     except ValidationError as error:
         faults = [
             f"- {'.'.join(str(part) for part in e['loc']) or 'file'}: "
-            f"{e['msg'].removeprefix('Value error, ')}{_hint(e['type'], model)}"
+            f"{e['msg'].removeprefix('Value error, ')}{_hint(e['type'], model, e['loc'])}"
             for e in error.errors()
         ]
         raise CatalogError(
@@ -206,10 +207,21 @@ def checked(model: type[Any], data: object, where: str) -> Any:
         ) from error
 
 
-def _hint(kind: str, model: type[BaseModel]) -> str:
-    if kind == "extra_forbidden":
-        return f" (unknown key; a {model.__name__} has {', '.join(model.model_fields)})"
-    return ""
+def _hint(kind: str, model: type[BaseModel], place: Sequence[int | str]) -> str:
+    if kind != "extra_forbidden":
+        return ""
+    for part in place[:-1]:
+        found = model.model_fields.get(str(part))  # else a number or key inside of a list or mapping
+        model = model if found is None else next(_models(found.annotation), model)
+    return f" (unknown key; known are {', '.join(model.model_fields)})"
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a field's type has in it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def read_yaml(path: Path) -> object:

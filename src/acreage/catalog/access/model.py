@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
@@ -78,6 +78,13 @@ class EnvReference(Strict):
     """A secret's place: the name of the environment variable that holds it."""
 
     env: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secret(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError("write it as {env: NAME}: secrets stay in environment variables")
+        return value
 
 
 class CredentialsConfig(Strict):
