@@ -24,7 +24,7 @@ from acreage.catalog.index.coverage import blocks_of
 from acreage.catalog.items import Bounds, Interval
 from acreage.catalog.open import open_source
 from acreage.catalog.sources import Document
-from acreage.core.errors import CatalogError
+from acreage.core.errors import CatalogError, CollectionNotFound
 
 S2 = "sentinel-2-l2a"
 COLLECTION = {
@@ -304,6 +304,33 @@ def test_the_age_of_an_answer_is_told(tmp_path: Path) -> None:
         assert "0 minutes ago" in note
         assert "acreage index --refresh" in note
         assert open_catalog(api.address).search("SENTINEL2_L2A", TILE, SEASON, ("B02",)).notes == ()
+
+
+def test_a_collection_that_is_newer_than_the_kept_list_is_told_so(tmp_path: Path) -> None:
+    with stac_api(server(1)) as api:
+        open_catalog(api.address, index=IndexPolicy(tmp_path))
+        api.collections["new"] = {**COLLECTION, "id": "new"}
+        api.items.append(granule(2, 2, 1) | {"collection": "new"})
+        with pytest.raises(CollectionNotFound, match=r"asked for them 0 minutes ago; `acreage index --refr"):
+            open_catalog(api.address, index=IndexPolicy(tmp_path)).describe("new")
+        fresh = open_catalog(api.address, index=IndexPolicy(tmp_path, refresh=True))
+        assert "new" in fresh.collections()
+        with pytest.raises(CollectionNotFound) as caught:
+            fresh.describe("none")
+        assert "asked" not in str(caught.value)
+
+
+def test_collections_are_kept_without_signatures(tmp_path: Path) -> None:
+    api = server(1)
+    href = "https://a.blob.core.windows.net/c/logo.png"
+    api.collections[S2] = COLLECTION | {"assets": {"thumbnail": {"href": f"{href}?se=2027&sig=c2VjcmV0"}}}
+    with stac_api(api):
+        source = indexed(api, tmp_path)
+        found(source, TILE)
+        assert indexed(api, tmp_path).stac_collections()[S2]["assets"]["thumbnail"]["href"] == href
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) > 3
+    assert not any(b"c2VjcmV0" in p.read_bytes() for p in files)
 
 
 def test_addresses_are_kept_without_their_signatures(tmp_path: Path) -> None:

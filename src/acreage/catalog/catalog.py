@@ -40,11 +40,14 @@ from acreage.core.temporal import parse_instant
 _WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
 
 
-def not_found(collection_id: str, available: Sequence[str], where: str) -> CollectionNotFound:
-    """The error for a collection that a catalog does not have."""
+def not_found(
+    collection_id: str, available: Sequence[str], where: str, source: ItemSource | None = None
+) -> CollectionNotFound:
+    """The error for a collection that a catalog does not have; `source` is asked how old its list is."""
     listed = ", ".join(sorted(available)) or "none"
+    age = source.age_of_collections() if isinstance(source, IndexedSource) else ""
     return CollectionNotFound(
-        f"There is no collection {collection_id!r} in {where}.", hint=f"It has: {listed}."
+        f"There is no collection {collection_id!r} in {where}.", hint=f"It has: {listed}. {age}".rstrip()
     )
 
 
@@ -243,7 +246,7 @@ class SourceCatalog:
     def _entry(self, collection_id: str) -> tuple[Entry, CollectionDefinition]:
         entry = self._entries.get(collection_id)
         if entry is None:
-            raise not_found(collection_id, self.collections(), self._source.address)
+            raise not_found(collection_id, self.collections(), self._source.address, self._source)
         with self._lock:
             if collection_id not in self._definitions:
                 self._definitions[collection_id] = self._define(collection_id, entry)

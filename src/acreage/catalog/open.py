@@ -222,7 +222,7 @@ def _entry(
         candidates = definition.source_ids if definition is not None else (collection_id,)
     source_id = next((c for c in candidates if c in there), None)
     if source_id is None:
-        raise not_found(candidates[-1], list(there), f"{source.address} ({where})")
+        raise not_found(candidates[-1], list(there), f"{source.address} ({where})", source)
     if definition is None:
         if entry.assets or entry.attributes or entry.properties:
             raise CatalogError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from shapely.geometry.base import BaseGeometry
 
-from acreage.catalog.access.address import unsigned
+from acreage.catalog.access.address import split_signature, unsigned
 from acreage.catalog.access.model import AccessFailed
 from acreage.catalog.fetch import resolve
 from acreage.catalog.items import Bounds, ItemProblem
@@ -165,14 +165,23 @@ def _row(data: Json, address: str) -> Row:
     return Row(item, document, content, digest, _place(item))
 
 
-def _without_signatures(value: Any, base: str, key: str = "") -> Any:
+def collection_as_kept(stac: Json) -> dict[str, Any]:
+    """A STAC collection without what signs its addresses."""
+    cleaned: dict[str, Any] = _with_hrefs(stac, lambda href: split_signature(href)[0])
+    return cleaned
+
+
+def _without_signatures(data: Json, base: str) -> dict[str, Any]:
+    cleaned: dict[str, Any] = _with_hrefs(data, lambda href: unsigned(resolve(href, base)))
+    return cleaned
+
+
+def _with_hrefs(value: Any, change: Callable[[str], str], key: str = "") -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _without_signatures(v, base, str(k)) for k, v in value.items()}
+        return {str(k): _with_hrefs(v, change, str(k)) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_signatures(v, base, key) for v in value]
-    if key == "href" and isinstance(value, str):
-        return unsigned(resolve(value, base))
-    return value
+        return [_with_hrefs(v, change, key) for v in value]
+    return change(value) if key == "href" and isinstance(value, str) else value
 
 
 def _place(item: StacItem) -> str:

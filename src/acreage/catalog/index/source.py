@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from acreage.catalog.index.coverage import CELL_DEGREES, WORLD, Block, blocks_of, pieces
-from acreage.catalog.index.documents import may_pass, prepare
+from acreage.catalog.index.documents import collection_as_kept, may_pass, prepare
 from acreage.catalog.index.policy import DAY_MS, IndexPolicy, now_ms
 from acreage.catalog.index.store import Changes, CollectionStore
 from acreage.catalog.items import Bounds, Interval, ItemProblem
@@ -92,6 +92,7 @@ class IndexedSource:
         self._lock = threading.RLock()
         self._stores: dict[str, CollectionStore] = {}
         self._collections: Mapping[str, Json] | None = None
+        self._asked_now = False
         self._incomplete: set[str] = set()  # catalogs read whole, of which some documents could not be had
         self.folder = policy.folder / slug(f"{server.rstrip('/')}/{address}" if server else address)
 
@@ -106,6 +107,14 @@ class IndexedSource:
             if self._collections is None:
                 self._collections = self._kept_collections() or self._ask_collections()
             return self._collections
+
+    def age_of_collections(self) -> str:
+        """When it was asked for its collections, for a person; empty where that is just now."""
+        path = self.folder / "catalog.json"
+        if self._asked_now or not path.exists():
+            return ""
+        age = _age_text((now_ms() - int(json.loads(path.read_text("utf-8"))["asked"])) / DAY_MS)
+        return f"It was asked for them {age} ago; `acreage index --refresh` asks anew."
 
     def sample(self, collection: str) -> StacItem | None:
         """Any item, from the index where it has one."""
@@ -234,12 +243,14 @@ class IndexedSource:
 
     def _ask_collections(self) -> Mapping[str, Json]:
         asked = now_ms()
-        found = self.inner.stac_collections()
+        self._asked_now = True
+        stated = self.inner.stac_collections()
+        found = {identifier: collection_as_kept(stac) for identifier, stac in stated.items()}
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / "lock"):
             path = self.folder / "catalog.json"
             aside = path.with_suffix(".json.part")
-            document = {"address": self._address, "asked": asked, "collections": dict(found)}
+            document = {"address": self._address, "asked": asked, "collections": found}
             aside.write_text(json.dumps(document), "utf-8")
             os.replace(aside, path)
         return found
