@@ -108,6 +108,7 @@ class Bench:
             "ACREAGE_INDEX": str(home / "index"),
             "ACREAGE_REMOTE_PATIENCE_S": str(PATIENCE_S),
             "ACREAGE_THREADS": "1",
+            "COLUMNS": "1000",
         }
         command = [str(Path(sys.executable).with_name("acreage")), "execute", str(graph)]
         done = subprocess.run(
