@@ -7,11 +7,10 @@ state. Whoever writes holds the file lock `lock`.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +25,7 @@ from shapely.geometry.base import BaseGeometry
 from acreage.catalog.index.coverage import WORLD, Asked, Block, missing, oldest, with_asked
 from acreage.catalog.index.documents import Row, of_content
 from acreage.catalog.index.exchange import documents_to_table, joined, write_items
+from acreage.catalog.index.manifest import Manifest, PartEntry
 from acreage.catalog.index.policy import now_ms
 from acreage.catalog.index.rows import RowFile, order, to_table, write_rows
 from acreage.catalog.items import Bounds, Interval, ItemProblem
@@ -35,7 +35,6 @@ from acreage.catalog.stac import Json, StacItem
 from acreage.core.errors import CatalogError
 
 T = TypeVar("T")
-VERSION = 1
 _MANY_PARTS = 8
 _LARGE_PART = 16_384
 # Servers and we may differ about an item that only grazes a block's border: it does not count as vanished.
@@ -59,25 +58,6 @@ class Changes:
     def __add__(self, other: Changes) -> Changes:
         """Both."""
         return Changes(self.added + other.added, self.removed + other.removed, self.changed + other.changed)
-
-
-@dataclass(frozen=True)
-class PartEntry:
-    """A part in the manifest: its file name, its number of rows, and rows that no longer hold."""
-
-    name: str
-    rows: int
-    dropped: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The state of a store."""
-
-    parts: tuple[PartEntry, ...] = ()
-    asked: tuple[Asked, ...] = ()
-    problems: tuple[tuple[ItemProblem, Block], ...] = ()
-    next: int = 1
 
 
 @dataclass
@@ -108,7 +88,7 @@ class CollectionStore:
             status = path.stat()
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp != self._stamp:
-                self._state, self._stamp = _parse(path.read_bytes()), stamp
+                self._state, self._stamp = Manifest.of_json(path.read_bytes()), stamp
                 names = {part.name for part in self._state.parts}
                 self._files = {name: file for name, file in self._files.items() if name in names}
         except FileNotFoundError:
@@ -214,7 +194,7 @@ class CollectionStore:
         new = [row for row in rows if row.item.id not in known]
         changed = [row for row in rows if row.item.id in known and known[row.item.id][2] != row.digest]
         before = {row.item.id: self._one(known[row.item.id]) for row in changed}
-        parts = _dropping(state.parts, [known[row.item.id][:2] for row in changed] + list(vanished.values()))
+        parts = state.parts_without([known[row.item.id][:2] for row in changed] + list(vanished.values()))
         number = state.next
         if new or changed:
             parts = (*parts, self._write(number, [*new, *changed], stac))
@@ -326,7 +306,7 @@ class CollectionStore:
 
     def _save(self, state: Manifest) -> None:
         path = self.folder / "manifest.json"
-        _aside(path).write_bytes(_written(state))
+        _aside(path).write_bytes(state.to_json())
         os.replace(_aside(path), path)
 
     # --- reading ----------------------------------------------------------------------------------------
@@ -383,43 +363,6 @@ def _aside(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def _dropping(parts: Sequence[PartEntry], gone: Iterable[tuple[str, int]]) -> tuple[PartEntry, ...]:
-    by_part: dict[str, list[int]] = {}
-    for name, row in gone:
-        by_part.setdefault(name, []).append(row)
-    return tuple(
-        PartEntry(p.name, p.rows, tuple(sorted({*p.dropped, *by_part[p.name]}))) if p.name in by_part else p
-        for p in parts
-    )
-
-
 def _change(now: StacItem, before: StacItem) -> str:
     old, new = (value_of(item.properties, "s2:processing_baseline") for item in (before, now))
     return f"{now.id} (baseline {old} -> {new})" if old != new else now.id
-
-
-def _written(state: Manifest) -> bytes:
-    document = {
-        "version": VERSION,
-        "next": state.next,
-        "parts": [asdict(part) for part in state.parts],
-        "asked": [[*_numbers(a.block), a.at] for a in state.asked],
-        "problems": [[asdict(problem), _numbers(block)] for problem, block in state.problems],
-    }
-    return json.dumps(document).encode()
-
-
-def _numbers(block: Block) -> list[int]:
-    return [block.x0, block.y0, block.x1, block.y1, block.start, block.end]
-
-
-def _parse(content: bytes) -> Manifest:
-    data = json.loads(content)
-    if data["version"] != VERSION:
-        raise ValueError(f"it has version {data['version']}, not {VERSION}")
-    return Manifest(
-        tuple(PartEntry(p["name"], p["rows"], tuple(p["dropped"])) for p in data["parts"]),
-        tuple(Asked(Block(*a[:6]), a[6]) for a in data["asked"]),
-        tuple((ItemProblem(**p), Block(*b)) for p, b in data["problems"]),
-        data["next"],
-    )
