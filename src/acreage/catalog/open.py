@@ -23,7 +23,7 @@ from acreage.catalog.access import (
 from acreage.catalog.access.model import header_values
 from acreage.catalog.access.stores import server_of
 from acreage.catalog.api import ApiSource, is_api
-from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found, stated_interval
+from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found
 from acreage.catalog.definition import (
     CollectionDefinition,
     Strict,
@@ -32,6 +32,7 @@ from acreage.catalog.definition import (
     read_yaml,
     shipped_definitions,
 )
+from acreage.catalog.describe import stated_interval
 from acreage.catalog.fetch import Fetcher
 from acreage.catalog.folder import open_folder
 from acreage.catalog.index import IndexedSource, IndexPolicy
