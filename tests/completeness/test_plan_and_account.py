@@ -19,7 +19,7 @@ from click.testing import Result
 from tests.support.breakable_archive import AREA, BANDS, DAYS, GRAPH, ITEMS, MARCH, S2, Archive, over_time
 from tests.support.engine_runs import settled
 from tests.support.faults import cut_tail, html
-from tests.support.tiny_archive import Layer, chain, extent, load, node
+from tests.support.tiny_archive import WEST, Layer, chain, extent, load, node
 from typer.testing import CliRunner
 
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
@@ -131,6 +131,29 @@ def test_an_item_whose_pixels_others_have_too_is_hidden(archive: Archive) -> Non
         ("west", "B04"): "hidden",
         ("west", "SCL"): "hidden",
     }
+
+
+def test_what_was_read_does_not_depend_on_windows(archive: Archive) -> None:
+    """An item whose pixels all come from another is hidden, whatever is undecided elsewhere in its window."""
+    red, scl = np.full((64, 64), 900, np.uint16), np.full((32, 32), 4, np.uint8)
+    hole = scl.copy()
+    hole[:, :4] = 0
+    covers = {"first": (WEST, hole), "hole": (WEST - 560, np.zeros_like(scl)), "last": (WEST + 320, scl)}
+    for number, (name, (west, classes)) in enumerate(covers.items()):
+        parts = {"B04": Layer(red, 10, west), "SCL": Layer(classes, 20, west)}
+        tile = {"grid:code": f"MGRS-31UE{'ABC'[number]}", "s2:sequence": str(9 - number)}
+        archive.made.s2(name, "2019-03-22", parts, **tile)
+    try:
+        archive.root = archive.made.write()
+        graph = chain(load(["B04"], extent(64, 64), ["2019-03-20", "2019-03-25"]))
+        plans = [archive.plan(graph, window=window) for window in (16, 32, 1000)]
+    finally:
+        del archive.made.items["sentinel-2-l2a"][-3:]
+    for plan in plans:
+        kinds = {(a.item, a.band): a.kind or a.fate for a in settled(plan)[1].inputs.assets}
+        assert kinds[("first", "B04")] == kinds[("first", "SCL")] == "read"
+        assert kinds[("hole", "SCL")] == "read"
+        assert kinds[("last", "B04")] == kinds[("last", "SCL")] == "hidden"
 
 
 def _values(path: Path) -> Any:

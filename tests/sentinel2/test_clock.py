@@ -58,6 +58,7 @@ def test_a_wrong_time_is_told(identifier: str, changes: dict[str, Any], reason: 
         ("x", {"s2:datatake_id": DATATAKE, "datetime": "2022-06-01T11:02:31Z"}),
         # A datatake that goes on over midnight.
         ("x", {"s2:datatake_id": "GS2A_20220601T235022_036261_N04.00", "datetime": "2022-06-02T00:15:00Z"}),
+        ("S2A_60HUD_20220601_0_L2A", {"datetime": "2022-06-02T00:15:00Z"}),
         # The date in this name is that of processing.
         ("S2A_OPER_MSI_L2A_TL_2APS_20230602T025701_A041483_T01WCR", {"datetime": "2023-06-01T00:07:24Z"}),
         ("anything", {"datetime": "2022-06-01T00:00:00Z", "platform": "my-drone"}),

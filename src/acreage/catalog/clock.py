@@ -137,7 +137,8 @@ def sensing_times(item: StacItem) -> Iterator[Sensed]:
                 yield Sensed(name, begin - _BEFORE, finish + _BEFORE)
         match = _NAMED_DAY.search(name)
         if match is not None and (day := _moment(match[1] + "T000000")) is not None:
-            yield Sensed(name, day, day + np.timedelta64(86_400_000 - 1, "ms"))
+            # The day on which the datatake starts; its last granules may lie behind midnight.
+            yield Sensed(name, day, day + np.timedelta64(86_400_000 - 1, "ms") + _DATATAKE)
 
 
 def platform_of(item: StacItem) -> str | None:

@@ -128,11 +128,11 @@ class StepMosaic:
         place = part.slices_in(box)
         undecided, chosen = often[place] > 1, winner[place]
         for n in covers:
-            if not undecided.any():
-                break
+            found = undecided & covers[n][place]
+            if not found.any():  # whatever other pixels of the window are undecided
+                continue
             pixels = self._single(n, self.reference, "near", part)
             if pixels is not None:
-                found = undecided & covers[n][place]
                 found &= True if pixels[1] is None else pixels[1]
                 chosen[found] = n
                 undecided &= ~found
