@@ -437,11 +437,18 @@ def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
         source = indexed(api, tmp_path)
         found(source, TILE)
         folder = source.report(S2).folder
-        for path in folder.glob("*.rows"):
-            path.write_bytes(b"PAR1 broken")
-        with pytest.raises(CatalogError, match="damaged") as caught:
-            found(indexed(api, tmp_path), TILE)
-        assert "Remove that folder" in caught.value.hint
+        (rows,), (items,) = folder.glob("*.rows"), folder.glob("*.parquet")
+        whole = rows.read_bytes()
+        garbled = bytes(b if n < 100 or n > len(whole) // 2 else b ^ 0x5A for n, b in enumerate(whole))
+        for broken in (b"PAR1 broken", whole[:1000], garbled):
+            rows.write_bytes(broken)
+            with pytest.raises(CatalogError, match=r"\.rows is damaged") as caught:
+                found(indexed(api, tmp_path), TILE)
+            assert "Remove its folder" in caught.value.hint
+        rows.write_bytes(whole)
+        items.write_bytes(items.read_bytes()[:1000])
+        with pytest.raises(CatalogError, match=r"\.parquet is damaged"):
+            indexed(api, tmp_path).export(S2, tmp_path / "out")
         (folder / "manifest.json").write_text("{")
         with pytest.raises(CatalogError, match="cannot be read"):
             found(indexed(api, tmp_path), TILE)

@@ -7,7 +7,8 @@ make a footer that takes seconds to read, so the stac-geoparquet file beside it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
+from shapely.errors import ShapelyError
 
 from acreage.catalog.index.documents import Row, item_of
 from acreage.catalog.sources import Boxes
 from acreage.catalog.stac import StacItem
+from acreage.core.errors import CatalogError
 
 ROW_GROUP = 128
 _NUMBERS = ("west", "south", "east", "north", "start", "end", "digest")
@@ -85,6 +88,26 @@ def write_rows(table: pa.Table, path: Path) -> None:
     )  # fmt: skip
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Reading a file of the index.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        CatalogError: it cannot be read, or does not hold what was written.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, ShapelyError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise CatalogError(
+            f"The index file {path} is damaged or cannot be read: {reason}.",
+            hint="Remove its folder; it is built anew when it is next needed.",
+        ) from error
+
+
 class RowFile:
     """A row file, opened. Safe to use from several threads.
 
@@ -97,11 +120,11 @@ class RowFile:
         """Open it.
 
         Raises:
-            OSError: it is not there or not readable.
-            pyarrow.ArrowInvalid: it is no row file.
+            FileNotFoundError: it is not there.
+            CatalogError: it is damaged; so for all that reads it.
         """
         self.path = path
-        with pq.ParquetFile(path) as file:
+        with readable(path), pq.ParquetFile(path) as file:
             self._metadata = file.metadata
             table = file.read(columns=list(_NUMBERS[:6]))
         starts = np.array(
@@ -121,6 +144,10 @@ class RowFile:
         """Some rows, given in ascending order, as items."""
         if not len(rows):
             return []
+        with readable(self.path):
+            return self._items(rows)
+
+    def _items(self, rows: npt.NDArray[np.intp]) -> list[StacItem]:
         groups = np.unique(np.searchsorted(self._first, rows, side="right") - 1)
         with pq.ParquetFile(self.path, metadata=self._metadata, memory_map=True) as file:
             table = file.read_row_groups(groups.tolist(), columns=["footprint", "item"])
@@ -136,7 +163,7 @@ class RowFile:
 
     def columns(self, *names: str) -> pa.Table:
         """Whole columns."""
-        with pq.ParquetFile(self.path, metadata=self._metadata) as file:
+        with readable(self.path), pq.ParquetFile(self.path, metadata=self._metadata) as file:
             return file.read(columns=list(names))
 
     def table(self) -> pa.Table:

@@ -27,7 +27,7 @@ from acreage.catalog.index.documents import Row, of_content
 from acreage.catalog.index.exchange import documents_to_table, joined, write_items
 from acreage.catalog.index.manifest import Manifest, PartEntry
 from acreage.catalog.index.policy import now_ms
-from acreage.catalog.index.rows import RowFile, order, to_table, write_rows
+from acreage.catalog.index.rows import RowFile, order, readable, to_table, write_rows
 from acreage.catalog.items import Bounds, Interval, ItemProblem
 from acreage.catalog.properties import value_of
 from acreage.catalog.sources import touches
@@ -292,7 +292,9 @@ class CollectionStore:
         return self._put(number, table.take(ranked), items.take(ranked), stac)
 
     def _items(self, part: PartEntry) -> pa.Table:
-        return pq.read_table(self.folder / f"{part.name}.parquet", partitioning=None).take(_kept(part))
+        path = self.folder / f"{part.name}.parquet"
+        with readable(path):
+            return pq.read_table(path, partitioning=None).take(_kept(part))
 
     def _put(self, number: int, rows: pa.Table, items: pa.Table, stac: Json) -> PartEntry:
         name = f"{number:06d}"
@@ -336,13 +338,7 @@ class CollectionStore:
 
     def _file(self, name: str) -> RowFile:
         if name not in self._files:
-            try:
-                self._files[name] = RowFile(self.folder / f"{name}.rows")
-            except pa.ArrowInvalid as error:
-                raise CatalogError(
-                    f"The index file {self.folder / name}.rows is damaged: {error}.",
-                    hint="Remove that folder; it is built anew when it is next needed.",
-                ) from error
+            self._files[name] = RowFile(self.folder / f"{name}.rows")
         return self._files[name]
 
 
