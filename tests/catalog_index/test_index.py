@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -452,6 +453,17 @@ def test_a_damaged_index_says_what_to_do(tmp_path: Path) -> None:
         (folder / "manifest.json").write_text("{")
         with pytest.raises(CatalogError, match="cannot be read"):
             found(indexed(api, tmp_path), TILE)
+
+
+def test_an_index_that_is_removed_and_built_anew_is_read_anew(tmp_path: Path) -> None:
+    with stac_api(server(2)) as api:
+        old = indexed(api, tmp_path)
+        expected = {place: found(old, place) for place in (FAR, TILE)}
+        shutil.rmtree(old.folder)
+        other = indexed(api, tmp_path)
+        for place in (TILE, FAR):  # in the other order, so that each part has the other's name
+            assert found(other, place) == expected[place]
+        assert {place: found(old, place) for place in (FAR, TILE)} == expected
 
 
 def test_the_days_around_the_asking_are_known_for_a_day(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from acreage.catalog.stac import Json, StacItem
 from acreage.core.errors import CatalogError
 
 T = TypeVar("T")
+_Stamp = tuple[int, int, int]  # of a file: time of change, size, number
 _MANY_PARTS = 8
 _LARGE_PART = 16_384
 # Servers and we may differ about an item that only grazes a block's border: it does not count as vanished.
@@ -72,8 +73,8 @@ class CollectionStore:
     folder: Path
     collection: str
     _state: Manifest = field(default_factory=Manifest, repr=False)
-    _stamp: tuple[int, int, int] | None = field(default=None, repr=False)
-    _files: dict[str, RowFile] = field(default_factory=dict, repr=False)
+    _stamp: _Stamp | None = field(default=None, repr=False)
+    _files: dict[str, tuple[_Stamp, RowFile]] = field(default_factory=dict, repr=False)
     _ids: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -237,8 +238,9 @@ class CollectionStore:
         names = {part.name for part in state.parts}
         self._ids = {name: ids for name, ids in self._ids.items() if name in names}
         for part in state.parts:
+            file = self._file(part.name)
             if part.name not in self._ids:
-                table = self._file(part.name).columns("id", "digest")
+                table = file.columns("id", "digest")
                 pairs = zip(table["id"].to_pylist(), table["digest"].to_pylist(), strict=True)
                 self._ids[part.name] = {i: (row, digest) for row, (i, digest) in enumerate(pairs)}
         known: dict[str, tuple[str, int, int]] = {}
@@ -337,9 +339,17 @@ class CollectionStore:
         )
 
     def _file(self, name: str) -> RowFile:
-        if name not in self._files:
-            self._files[name] = RowFile(self.folder / f"{name}.rows")
-        return self._files[name]
+        path = self.folder / f"{name}.rows"
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        known = self._files.get(name)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        # Of an index that was removed and built anew, parts have the same names again.
+        self._ids.pop(name, None)
+        file = RowFile(path)
+        self._files[name] = stamp, file
+        return file
 
 
 def _surely_in(item: StacItem, area: BaseGeometry) -> bool:
