@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.catalog_items import WORLD, stac_item, write_catalog
+from tests.support.catalog_items import WORLD, parsed, stac_item, write_catalog
 
 from acreage.catalog import Search, open_catalog
 from acreage.catalog.product_metadata import (
@@ -14,6 +15,7 @@ from acreage.catalog.product_metadata import (
     MAX_BYTES,
     ProductMetadataError,
     parse_product_metadata,
+    product_metadata,
     read_document,
 )
 
@@ -119,6 +121,16 @@ def test_metadata_that_do_not_say_it_leave_the_bands_refused(
     refused = {p.asset: p for p in search.problems}
     assert reason in refused["B04"].reason
     assert {p.kind for p in search.problems} == {"offset-unknown"}
+
+
+def test_a_signed_address_of_metadata_is_told_without_its_signature() -> None:
+    item = parsed("one")
+    href = "https://h/MTD_MSIL2A.xml?se=2027&sig=c2VjcmV0"
+    signed = replace(item, assets={**item.assets, "product_metadata": {"href": href}})
+    with pytest.raises(ProductMetadataError, match=r"https://h/MTD_MSIL2A\.xml is not the meta") as caught:
+        product_metadata(signed, lambda address: address.encode())
+    assert "c2VjcmV0" not in str(caught.value)
+    assert "?" not in str(caught.value)
 
 
 def test_an_item_without_any_statement_is_refused(tmp_path: Path) -> None:

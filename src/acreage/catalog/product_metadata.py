@@ -16,7 +16,7 @@ from typing import Any
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from acreage.catalog.access import Access, access_for, is_remote, shared
+from acreage.catalog.access import Access, access_for, is_remote, shared, shown
 from acreage.catalog.fetch import resolve
 from acreage.catalog.stac import StacItem
 from acreage.core.errors import CatalogError
@@ -41,7 +41,7 @@ class ProductMetadata:
     """What a product says of itself.
 
     Attributes:
-        address: where it was read.
+        address: where it was read, as it may be shown.
         baseline: processing baseline, such as 5.09.
         quantification: DN per unit of reflectance; None where the document is not the product's.
         offsets: what is to be added to the DN, by band name; empty before baseline 04.00.
@@ -70,7 +70,7 @@ def product_metadata(item: StacItem, read: ReadDocument) -> ProductMetadata | No
     addresses += [a for k in _GRANULE_ASSETS if (a := _href(item, k))]
     for address in dict.fromkeys(addresses):
         try:
-            return parse_product_metadata(read(address), address)
+            return parse_product_metadata(read(address), shown(address))
         except CatalogError as error:
             errors.append(error.message)
     if errors:
@@ -102,7 +102,7 @@ def read_document(address: str, access: Access | None = None) -> bytes:
         except OSError as error:
             raise ProductMetadataError(f"{address} cannot be read: {error.strerror}.") from error
     if len(data) > MAX_BYTES:
-        raise ProductMetadataError(f"{address} has more than {MAX_BYTES} bytes.")
+        raise ProductMetadataError(f"{shown(address)} has more than {MAX_BYTES} bytes.")
     return data
 
 
