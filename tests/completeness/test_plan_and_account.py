@@ -156,6 +156,28 @@ def test_what_was_read_does_not_depend_on_windows(archive: Archive) -> None:
         assert kinds[("last", "B04")] == kinds[("last", "SCL")] == "hidden"
 
 
+def test_what_was_read_of_several_lattices_does_not_depend_on_windows(archive: Archive) -> None:
+    """Two granules of one lattice, and one half a pixel beside it that comes first and hides one of them."""
+    red, scl = np.full((64, 80), 900, np.uint16), np.full((32, 40), 4, np.uint8)
+    for name, west, columns, rank in (("beside", 5, 80, "9"), ("hidden", 0, 64, "8"), ("seen", 640, 64, "7")):
+        parts = {
+            "B04": Layer(red[:, :columns], 10, WEST + west),
+            "SCL": Layer(scl[:, : columns // 2], 20, WEST + west),
+        }
+        tile = {"grid:code": f"MGRS-31UE{'CBA'[int(rank) - 7]}", "s2:sequence": rank}
+        archive.made.s2(name, "2019-03-22", parts, **tile)
+    try:
+        archive.root = archive.made.write()
+        graph = chain(load(["B04"], extent(120, 64), ["2019-03-20", "2019-03-25"]))
+        plans = [archive.plan(graph, window=window) for window in (16, 32, 1000)]
+    finally:
+        del archive.made.items["sentinel-2-l2a"][-3:]
+    for plan in plans:
+        kinds = {(a.item, a.band): a.kind or a.fate for a in settled(plan)[1].inputs.assets}
+        assert kinds[("beside", "B04")] == kinds[("seen", "B04")] == "read"
+        assert kinds[("hidden", "B04")] == "hidden"
+
+
 def _values(path: Path) -> Any:
     with rasterio.open(path) as file:
         return file.read(1)

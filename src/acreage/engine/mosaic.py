@@ -23,6 +23,7 @@ from acreage.engine.placement import (
     distance_from,
     holds,
     moved_to,
+    near,
     on_lattice,
     source_region,
     touches,
@@ -79,10 +80,11 @@ class StepMosaic:
         for number, group in enumerate(groups):
             mine = None if owner is None else owner == number
             loose = None if owner is None else owner < 0
-            if mine is not None and loose is not None and not (mine | loose).any():
+            wanted = None if mine is None or loose is None else mine | loose
+            if wanted is not None and not wanted.any():
                 continue
             for b, band in enumerate(bands):
-                part = self._group(group, band)
+                part = self._group(group, band, wanted)
                 if part is None:
                     continue
                 known = True if part[1] is None else part[1]
@@ -138,10 +140,14 @@ class StepMosaic:
                 undecided &= ~found
         return winner
 
-    def _group(self, group: tuple[int, ...], band: str) -> Pixels | None:
-        """One band of the items of one lattice on the box, None where they have no pixel there."""
+    def _group(self, group: tuple[int, ...], band: str, wanted: BoolArray | None) -> Pixels | None:
+        """One band of the items of one lattice on the box, None where they have no pixel there.
+
+        Items without a pixel that matters to the wanted ones (None: all) are not read: which are does not
+        depend on the box.
+        """
         if len(group) == 1:
-            return self._single(group[0], band, self.method, self.box)
+            return self._single(group[0], band, self.method, self.box, wanted)
         rasters = {n: r for n in group if (r := self.items[n].rasters.get(band)) is not None}
         if not rasters:
             return None
@@ -152,7 +158,7 @@ class StepMosaic:
             whole = whole.union(place)
         # A row and a column of nulls around all files: their edges look alike in every window.
         native = source_region(whole.expand(1, 1), self.box, self.method)
-        found = self._put_together(group, band, rasters, places, native)
+        found = self._put_together(group, band, rasters, places, native, wanted)
         if found is None:
             return None
         if is_identity(self.method, grid, self.box.grid) and on_lattice(self.box, grid) == native:
@@ -166,10 +172,12 @@ class StepMosaic:
         rasters: dict[int, Raster],
         places: dict[int, Box],
         native: Box,
+        wanted: BoolArray | None,
     ) -> Pixels | None:
         """The pixels of a lattice as the files have them, each from its winner."""
         parts: list[tuple[tuple[slice, slice], int, Pixels]] = []
         winner = None
+        matters = None if wanted is None else near(wanted, self.box, native, self.method)
         for n, place in places.items():
             common = place.intersect(native)
             if common.is_empty:
@@ -177,7 +185,8 @@ class StepMosaic:
             if winner is None:
                 winner = self._winner(group, native)
             at = common.slices_in(native)
-            if not ((winner[at] == n) | (winner[at] < 0)).any():
+            mine = (winner[at] == n) | (winner[at] < 0)
+            if not (mine if matters is None else mine & matters[at]).any():
                 continue
             pixels = self.read(self.items[n], band, moved_to(common, place, rasters[n].box))
             if pixels is not None:
@@ -191,13 +200,15 @@ class StepMosaic:
             _put(pixels, (winner[at] == n) | ((winner[at] < 0) & ~valid[at]), values[at], valid[at])
         return values, None if valid.all() else valid
 
-    def _single(self, number: int, band: str, method: str, box: Box) -> Pixels | None:
+    def _single(
+        self, number: int, band: str, method: str, box: Box, wanted: BoolArray | None = None
+    ) -> Pixels | None:
         """One band of one item on a box, None where it has no pixel there."""
         raster = self.items[number].rasters.get(band)
         if raster is None:
             return None
         source = source_region(raster.box, box, method)
-        if source.is_empty:
+        if source.is_empty or (wanted is not None and not near(wanted, box, source, method).any()):
             return None
         pixels = self.read(self.items[number], band, source)
         if pixels is None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 from acreage.catalog.items import SourceItem
 from acreage.core.arrays import BoolArray
 from acreage.core.grid import Box, Grid
-from acreage.processes.index_maps import Float
+from acreage.processes.index_maps import Float, largest_span
 from acreage.processes.resample_kernels import index_map, is_identity, support
 
 EDGE = 1e-10
@@ -96,6 +98,22 @@ def covered(raster: Box, box: Box) -> BoolArray:
     columns, rows = columns + EDGE, rows + EDGE
     found |= (columns >= raster.x0) & (columns < raster.x1) & (rows >= raster.y0) & (rows < raster.y1)
     return found
+
+
+def near(wanted: BoolArray, box: Box, native: Box, method: str) -> BoolArray:
+    """Which pixels of a lattice, (rows, columns) of `native`, may matter to the wanted pixels of a box."""
+    grid = native.grid
+    margin = support(method, grid, box.grid) + math.ceil(largest_span(grid, box.grid) / 2)
+    around = native.expand(margin, margin)
+    at = index_map(grid, box)
+    with np.errstate(invalid="ignore"):
+        columns, rows = np.floor(at.columns[wanted]) - around.x0, np.floor(at.rows[wanted]) - around.y0
+        inside = (columns >= 0) & (columns < around.width) & (rows >= 0) & (rows < around.height)
+    found = np.zeros(around.shape, np.uint8)
+    found[rows[inside].astype(np.int64), columns[inside].astype(np.int64)] = 1
+    for axis in (0, 1):
+        found = maximum_filter1d(found, 2 * margin + 1, axis=axis, mode="constant", cval=0)
+    return found[native.slices_in(around)] > 0
 
 
 def distance_from(raster: Box, box: Box) -> Float:
