@@ -321,6 +321,22 @@ def test_a_collection_that_is_newer_than_the_kept_list_is_told_so(tmp_path: Path
         assert "asked" not in str(caught.value)
 
 
+def test_items_that_cannot_be_used_are_told_and_kept_without_signatures(tmp_path: Path) -> None:
+    root = write_catalog(tmp_path / "stac", [stac_item("good"), stac_item(""), stac_item("gone")])
+    path = root.parent / S2 / "collection.json"
+    path.write_text(path.read_text().replace('.json"', '.json?token=c2VjcmV0"'))
+    (root.parent / S2 / "2.json").unlink()
+    with serving(folder_backend(root.parent)) as web:
+        address = f"{web.address}/catalog.json"
+        for source in (open_source(address, Fetcher()), indexed(address, tmp_path / "index")):
+            items, problems = source.find(S2, WORLD, (None, None), None)
+            told = repr([(i.id, i.href) for i in items]) + repr(problems)
+            assert ("1.json" in told, "2.json" in told, len(problems)) == (True, True, 2)
+            assert "c2VjcmV0" not in told
+    files = [p for p in (tmp_path / "index").rglob("*") if p.is_file()]
+    assert not any(b"c2VjcmV0" in p.read_bytes() for p in files)
+
+
 def test_collections_are_kept_without_signatures(tmp_path: Path) -> None:
     api = server(1)
     href = "https://a.blob.core.windows.net/c/logo.png"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import shapely
 from shapely.geometry import box as to_box
 
+from acreage.catalog.access import split_signature
 from acreage.catalog.items import Bounds, Interval, ItemProblem
 from acreage.catalog.stac import Json, MalformedItem, StacItem, item_name, parse_item
 from acreage.core.errors import CatalogError
@@ -34,6 +35,11 @@ class Document:
 
     address: str
     data: Json | CatalogError
+
+    @property
+    def name(self) -> str:
+        """The address without what signs it."""
+        return split_signature(self.address)[0]
 
 
 class ItemSource(Protocol):
@@ -69,7 +75,7 @@ def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list
     problems: list[ItemProblem] = []
     for document in documents:
         if isinstance(document.data, CatalogError):
-            problems.append(ItemProblem(document.address, "", str(document.data), "unreadable"))
+            problems.append(ItemProblem(document.name, "", str(document.data), "unreadable"))
             continue
         for data in features(document.data):
             try:
@@ -84,7 +90,7 @@ def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list
         if item is not first and item != first:
             others[item.id] = others.get(item.id, 0) + 1
     for identifier, count in sorted(others.items()):
-        reason = f"The id is used by {count + 1} items, one at {kept[identifier].address}; none is used."
+        reason = f"The id is used by {count + 1} items, one at {kept[identifier].href}; none is used."
         problems.append(ItemProblem(identifier, "", reason, "duplicate-id"))
     return list(kept.values()), problems
 

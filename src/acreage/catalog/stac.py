@@ -73,7 +73,7 @@ class StacItem:
 def item_name(data: Json, address: str) -> str:
     """The id of an item, or its address where it has none."""
     value = data.get("id")
-    return value if isinstance(value, str) and value else address
+    return value if isinstance(value, str) and value else split_signature(address)[0]
 
 
 def parse_item(data: Json, address: str, defaults: Json | None = None) -> StacItem:

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from shapely.geometry.base import BaseGeometry
 
-from acreage.catalog.access.address import split_signature, unsigned
+from acreage.catalog.access.address import is_remote, split_signature, unsigned
 from acreage.catalog.access.model import AccessFailed
 from acreage.catalog.fetch import resolve
 from acreage.catalog.items import Bounds, ItemProblem
@@ -48,7 +48,7 @@ def prepare(documents: Sequence[Document]) -> tuple[list[Row], list[ItemProblem]
     problems: list[ItemProblem] = []
     for document in documents:
         if isinstance(document.data, CatalogError):
-            problems.append(ItemProblem(document.address, "", str(document.data), "unreadable"))
+            problems.append(ItemProblem(document.name, "", str(document.data), "unreadable"))
             continue
         for data in features(document.data):
             try:
@@ -167,8 +167,15 @@ def _row(data: Json, address: str) -> Row:
 
 def collection_as_kept(stac: Json) -> dict[str, Any]:
     """A STAC collection without what signs its addresses."""
-    cleaned: dict[str, Any] = _with_hrefs(stac, lambda href: split_signature(href)[0])
+    cleaned: dict[str, Any] = _with_hrefs(stac, _without_signature)
     return cleaned
+
+
+def _without_signature(href: str) -> str:
+    if is_remote(href):
+        return split_signature(href)[0]
+    base = "https://here.invalid/"  # a relative address is signed as another is
+    return split_signature(base + href)[0].removeprefix(base)
 
 
 def _without_signatures(data: Json, base: str) -> dict[str, Any]:
