@@ -150,6 +150,19 @@ def test_power_and_decibels_are_told_apart() -> None:
     assert judge_power(decibels[:20], valid[:20], db=False).state == "cannot tell"
 
 
+def test_fields_of_zero_power_are_a_null_value_that_nobody_states() -> None:
+    rng = np.random.default_rng(2)
+    power = rng.gamma(4.0, 0.02, (128, 128)).astype(np.float32)
+    denoised = np.where(rng.random(power.shape) < 0.4, np.float32(0), power)
+    swath = power.copy()
+    swath[:, :12] = 0
+    valid = np.ones(power.shape, bool)
+    assert judge_power(denoised, valid, db=False).state == "plausible"
+    verdict = judge_power(swath, valid, db=False)
+    assert (verdict.state, verdict.kind) == ("implausible", "nodata")
+    assert judge_power(swath, swath != 0, db=False).state == "plausible"
+
+
 def test_elevations_and_classes() -> None:
     valid = np.ones(4, bool)
     assert judge_elevation(numbers([-430, 0, 8849, 3], "float32"), valid).state == "plausible"

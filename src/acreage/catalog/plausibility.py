@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy.ndimage import minimum_filter
 
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.faults import FaultKind
@@ -45,6 +46,7 @@ MOST_COLLAPSED_SHARE = 0.3
 LEAST_NIR, MOST_NIR = 0.08, 1.0
 MOST_NULL_LIKE_SHARE = 0.01
 SATURATED_SHARE = 0.5
+ZERO_FIELD = 5  # sampled pixels a side
 VEGETATION = 4
 SCL_CODES = frozenset(range(12))
 WORLDCOVER_CODES = frozenset((0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100))
@@ -212,13 +214,23 @@ def judge_nulls(values: Array, nodata: float | None, zero_is_null: bool = False)
 def judge_power(values: Array, valid: BoolArray, db: bool) -> Verdict:
     """Whether backscatter is linear power, or dB, as is said of it.
 
-    Linear power is never negative; real sigma0 in dB has a median far below zero (land: -25 to -5 dB).
+    Linear power is never negative; real sigma0 in dB has a median far below zero (land: -25 to -5 dB). Single
+    zeros are left by the removal of noise, whole fields of them only by a null value that nobody states.
     """
     left = values[valid]
     if left.size < MIN_PIXELS:
         return Verdict("cannot tell", f"only {left.size} sampled pixels are valid")
     negative = float((left < 0).mean())
     figures = {"negative share": negative, "median": float(np.median(left))}
+    zeros = ((values == 0) & valid).astype(np.uint8)
+    fields = 0.0 if db else float(minimum_filter(zeros, ZERO_FIELD, mode="nearest").mean())
+    if fields > MOST_NULL_LIKE_SHARE:
+        return Verdict(
+            "implausible",
+            f"at least {fields:.0%} of the pixels lie in fields of 0, which is not said to be null",
+            "nodata",
+            figures,
+        )
     if not db and negative > MOST_NULL_LIKE_SHARE:
         told = "these are dB" if negative > SATURATED_SHARE else "which power cannot be"
         return Verdict(
