@@ -211,7 +211,12 @@ def _found(address: str, source: Source, injection: Injection, name: str) -> tup
 def _line(said: str, name: str) -> str:
     """The line that says what is wrong with a product."""
     return next(
-        (line for line in said.splitlines() if name in line and re.match(r"- |in quarantine", line)), ""
+        (
+            line
+            for line in said.splitlines()
+            if name in line and re.match(rf"- |{re.escape(name)}: In quarantine", line)
+        ),
+        "",
     )
 
 

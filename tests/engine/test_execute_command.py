@@ -189,4 +189,4 @@ def test_gaps_are_refused_and_reported_when_tolerated(tmp_path: Path) -> None:
     assert "1 items read, 1 assets failed" in result.output
     again = run(graph, "--catalog", root, "--out", tmp_path / "again.nc")
     assert again.exit_code == 0, again.output
-    assert "in quarantine: quarantined: Item d12" in again.output
+    assert "d12: In quarantine" in again.output

@@ -106,7 +106,7 @@ def test_the_command_refuses_then_tolerates_and_the_next_job_skips_what_is_in_qu
         assert f"failed: truncated: Item {product.name}, band B04" in lenient.stderr
         later, second = call(address, source, tmp_path, "c.nc")
         assert later.exit_code == 0
-        assert f"in quarantine: quarantined: Item {product.name}" in later.stderr
+        assert f"{product.name}: In quarantine" in later.stderr
     assert first.read_bytes() == second.read_bytes()
     accounts = [json.loads(p.with_name(f"{p.name}.inputs.json").read_text("utf-8")) for p in (first, second)]
     fate = [{i["item"]: i["fate"] for i in account["items"]} for account in accounts]

@@ -127,3 +127,23 @@ def test_a_null_literal_joins_integers_without_a_warning(catalog: Catalog) -> No
     made = run(catalog, neighbours("bands", None, process))
     assert made.values.dtype == np.uint16
     assert not made.validity()[:, 1].any()
+
+
+@pytest.mark.parametrize("bands", [("B04",), ("B04", "B08")])
+def test_a_mask_with_two_dimensions_of_bands_is_matched_by_name(
+    catalog: Catalog, bands: tuple[str, ...]
+) -> None:
+    """The second one was taken for the first, and the axes did not match."""
+    added = node("add_dimension", data=from_node("load"), name="extra", label="a", type="bands")
+    dark = callback(below=node("lt", x={"from_parameter": "x"}, y=1500))
+    others = {
+        "load": load(*bands),
+        "added": added,
+        "dark": node("apply", data=from_node("added"), process=dark),
+    }
+    masked = node("mask", data=from_node("added"), mask=from_node("dark"))
+    made = run_cubes({**others, "result": {**masked, "result": True}}, catalog)["result"]
+    plain = run_cubes({**others, "added": {**added, "result": True}}, catalog)["added"]
+    assert made.meta.names == plain.meta.names
+    assert made.values.shape == plain.values.shape
+    np.testing.assert_array_equal(made.validity(), plain.validity() & (plain.values >= 1500))

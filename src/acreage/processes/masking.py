@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -117,8 +118,7 @@ def mask(*, data: Cube, mask: Cube, replacement: Any, out: CubeMeta) -> Cube:
     if mask.valid is not None:
         hit &= mask.valid
     order, sizes = [], []
-    for dim in data.dims:
-        own = next((d for d in mask.dims if d.name == dim.name or (d.type == dim.type == "bands")), None)
+    for dim, own in zip(data.dims, _counterparts(data.dims, mask.dims), strict=True):
         if own is None:
             sizes.append(1)
             continue
@@ -130,6 +130,19 @@ def mask(*, data: Cube, mask: Cube, replacement: Any, out: CubeMeta) -> Cube:
     lone = [i for i in range(hit.ndim) if i not in order]  # a single band over data without bands
     hit = np.transpose(hit, [*order, *lone]).reshape(sizes)
     return replaced(data, hit, replacement, out)
+
+
+def _counterparts(of_data: Sequence[Dimension], of_mask: Sequence[Dimension]) -> list[Dimension | None]:
+    """For each dimension of the data cube the mask's: of the same name, else bands of another name, once."""
+    names = {d.name for d in of_data}
+    loose = [d for d in of_mask if d.type == "bands" and d.name not in names]
+    found: list[Dimension | None] = []
+    for dim in of_data:
+        own = next((d for d in of_mask if d.name == dim.name), None)
+        if own is None and dim.type == "bands" and loose:
+            own = loose.pop(0)
+        found.append(own)
+    return found
 
 
 # --- mask_polygon -------------------------------------------------------------------------------------------
