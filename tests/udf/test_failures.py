@@ -332,7 +332,7 @@ def test_a_context_that_is_not_json_is_refused(runner: ProcessUdfRunner) -> None
     ],
 )
 def test_a_udf_that_breaks_the_channel_harms_only_itself(make_runner: MakeRunner, body: str) -> None:
-    runner = make_runner(timeout_s=20)
+    runner = make_runner(timeout_s=120)
     with pytest.raises(errors.UdfProcessDied):
         runner.run(udf(body), small_cube(), {})
     assert runner.run(udf("return cube"), small_cube(), {}).array.sizes["x"] == 3
