@@ -21,17 +21,13 @@ _SHOWN = 80  # characters of an unexpected answer that an error quotes
 
 
 def resolve(href: str, base: str) -> str:
-    """An absolute path or address for a link found in the document at `base`.
-
-    A remote document reaches no file of this machine: its `file://` links stay as they are, which nothing
-    reads, and a path is one of its own server.
-    """
-    if is_remote(base):
-        return href if href.startswith("file://") else join(base, href)
+    """An absolute path or address for a link found in the document at `base`."""
     if href.startswith("file://"):
         return unquote(urlsplit(href).path)
     if (urlsplit(href).scheme and "://" in href) or href.startswith("/vsi"):
         return href
+    if is_remote(base):
+        return join(base, href)
     return str((Path(base).parent / href).resolve())
 
 
