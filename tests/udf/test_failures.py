@@ -324,7 +324,7 @@ def test_a_context_that_is_not_json_is_refused(runner: ProcessUdfRunner) -> None
     "body",
     [
         # Nonsense on the control socket, and an array that is shorter than it says.
-        "import os, sys\nfor fd in range(3, 30):\n    try: os.write(fd, b'x' * 64)\n"
+        "import os, sys\nfor fd in range(3, 4096):\n    try: os.write(fd, b'x' * 64)\n"
         "    except OSError: pass\n"
         "import time; time.sleep(600)",
         "import sys\nsys.modules['_udf_channel']._write = lambda a: __import__('os').memfd_create('short')\n"
