@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.catalog_items import WORLD
+from tests.support.real_offsets import EARTH_SEARCH as REAL_EARTH_SEARCH
 
 from acreage.catalog import Search, SourceItem, open_catalog
 
@@ -23,27 +24,7 @@ COMPUTER = "stac-items/pc_s2_l2a_{}"
 # file -> item id -> (processing baseline, offset in DN); the scale is 0.0001 throughout.
 TABLE = {
     EARTH_SEARCH.format(name): {name: row}
-    for name, row in {
-        "S2A_32TMS_20221207_0_L2A": (5.09, 0),
-        "S2A_33TWN_20161202_0_L2A": (0.01, 0),
-        "S2A_33TWN_20171005_0_L2A": (0.01, 0),
-        "S2A_33TWN_20181119_0_L2A": (2.10, 0),
-        "S2A_33TWN_20190707_1_L2A": (2.12, 0),
-        "S2A_33TWN_20200202_0_L2A": (2.13, 0),
-        "S2A_33TWN_20210328_0_L2A": (2.14, 0),
-        "S2A_33TWN_20210629_0_L2A": (3.00, 0),
-        "S2A_33TWN_20220122_0_L2A": (3.01, 0),
-        # Of the collection sentinel-s2-l2a, JPEG 2000 as it came: the offset is in the pixels.
-        "S2A_OPER_MSI_L2A_TL_2APS_20230602T025701_A041483_T01WCR": (5.09, -1000),
-        "S2B_33TWN_20180521_1_L2A": (2.07, 0),
-        "S2B_33TWN_20180806_0_L2A": (0.01, 0),
-        "S2B_33TWN_20181005_0_L2A": (2.08, 0),
-        "S2B_33TWN_20181104_0_L2A": (2.09, 0),
-        "S2B_33TWN_20190503_0_L2A": (2.11, 0),
-        "S2B_33TWN_20220130_0_L2A": (4.00, 0),
-        # Says itself that the offset was not subtracted.
-        "S2B_33TWN_20220226_0_L2A": (4.00, -1000),
-    }.items()
+    for name, row in REAL_EARTH_SEARCH.items()
 } | {
     FULL.format(name): {name: (5.09, 0)}
     for name in (

@@ -27,7 +27,6 @@ from acreage.simulate.relief import elevation_of, elevations
 from acreage.simulate.scales import Scales
 
 CRS = "EPSG:3035"
-NO_PARCEL = -1
 _SHIFT = 1 << 13  # block numbers in parcel ids: from -8192 to 8191, which is 19 000 km either way
 _NODE_PIXELS = 64
 

@@ -21,7 +21,6 @@ _SHIFT_M, _MAX_SHIFT_M = 300.0, 900.0
 _SLICE_SECONDS = 25.0
 _CUT_SHARE, _GAP_SHARE, _MISSING_SHARE = 0.35, 0.2, 0.06
 _OVERLAP, _GAP = 0.003, 0.005  # degrees along the orbit: 330 m and 550 m
-_METRES_PER_DEGREE = 111_200.0
 
 
 @dataclass(frozen=True)

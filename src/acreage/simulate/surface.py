@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from acreage.core.errors import InvalidInput
 from acreage.simulate.calendar import felt_day
-from acreage.simulate.curves import BANDS, ROWS, STEPS, Phenology, Tables
+from acreage.simulate.curves import BANDS, ROWS, STEPS, Phenology
 from acreage.simulate.ground import Patch
 from acreage.simulate.noise import hash2, mix, normal_of
 
@@ -20,8 +20,6 @@ B20 = ("rededge1", "rededge2", "rededge3", "nir08", "swir16", "swir22")
 B60 = ("coastal", "nir09")
 BANDS_10 = ("blue", "green", "red", "rededge1", "rededge2", "rededge3", "nir", "nir08", "swir16", "swir22")
 """The ten bands that maps are made from."""
-RESOLUTION = {**dict.fromkeys(B10, 10), **dict.fromkeys(B20, 20), **dict.fromkeys(B60, 60)}
-"""Metres of each band's pixels."""
 DARKEST = 0.002
 _WEEKS = 40.0  # days between the times at which a parcel's greenness is drawn
 _U = np.uint64
@@ -84,20 +82,6 @@ def sensor_surface(phenology: Phenology, patch: Patch, day: date) -> dict[int, N
 def day_of_year(day: date) -> int:
     """1 on the first of January."""
     return day.timetuple().tm_yday
-
-
-def green_cover(tables: Tables, patch: Patch, day: date) -> NDArray[np.float32]:
-    """How much of the ground plants hide, 0..1, float32 of the patch's shape."""
-    felt = patch_felt(patch, day)
-    row = (felt * STEPS).astype(np.int64) % ROWS
-    return np.asarray(np.clip(tables.green[patch.cover, row] * patch.vigour, 0.0, 1.0))
-
-
-def patch_felt(patch: Patch, day: date) -> NDArray[np.float64]:
-    """The day of the year that each place feels, shifts and season taken off."""
-    d = float(day_of_year(day))
-    warp = 0.3 + 0.7 * math.cos((d - 150.0) * (2.0 * math.pi / 365.25))
-    return np.asarray(d - patch.season_days.astype(np.float64) * warp - patch.shift_days)
 
 
 @njit(nogil=True, cache=True)

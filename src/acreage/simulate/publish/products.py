@@ -15,7 +15,6 @@ from acreage.core.grid import Box
 from acreage.simulate.granules import Granule
 from acreage.simulate.orbits import Pass
 
-BANDS_10M = ("B02", "B03", "B04", "B08")
 BANDS_20M = ("B05", "B06", "B07", "B8A", "B11", "B12")
 # Their names in the forward model.
 BANDS: Mapping[str, str] = {

@@ -27,7 +27,6 @@ DESCRIPTIONS: Mapping[str, str] = {
 DEM_ROWS = 3600
 # Columns of a tile by the latitude of its southern edge (Copernicus DEM product handbook, table 3).
 _DEM_COLUMNS = ((50, 3600), (60, 2400), (70, 1800), (75, 1200), (80, 720), (90, 360))
-WORLDCOVER_PIXELS = 36_000
 WORLDCOVER_VERSIONS = {2020: ("v100", "1.0.0"), 2021: ("v200", "2.0.0")}
 # Value, name and colour (WorldCover product user manual).
 _CLASSES = (
