@@ -1,7 +1,8 @@
 """Where the pixels of one grid lie on another: the geometry of every resampling.
 
-All positions are absolute source pixel indices (pixel `i` covers `[i, i + 1)`), each computed from its own
-target pixel alone, so that nothing depends on how an area was cut into windows.
+All positions are absolute source pixel indices (pixel `i` covers `[i, i + 1)`). Between CRSs they are exact on
+a coarse lattice of target pixels that is counted from pixel 0 of the grid, and interpolated in between, so that
+nothing depends on how an area was cut into windows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acreage.core.grid import Box, Grid, parse_crs, transformer
+from acreage.processes.lattice_positions import interpolate
 
 Float = NDArray[np.float64]
 
@@ -95,18 +97,24 @@ _MAPS = _Cache(_CACHE_BYTES)
 
 
 def index_map(source: Grid, target: Box) -> IndexMap:
-    """The map from a target box onto a source grid, cached.
-
-    Each centre is transformed exactly (no interpolation between transformed points).
-    """
+    """The map from a target box onto a source grid, cached (see `make_index_map`)."""
     key = (source, target)
     found = _MAPS.get(key)
     if found is None:
-        found = (
-            _aligned_map(source, target) if source.crs == target.grid.crs else _projected_map(source, target)
-        )
+        found = make_index_map(source, target)
         _MAPS.put(key, found)
     return found
+
+
+def make_index_map(source: Grid, target: Box) -> IndexMap:
+    """The map from a target box onto a source grid.
+
+    Between CRSs the centres of a coarse lattice are transformed and the positions in between interpolated
+    (`lattice_positions`), to within a millionth of a source pixel of their exact places.
+    """
+    if source.crs == target.grid.crs:
+        return _aligned_map(source, target)
+    return _projected_map(source, target)
 
 
 def _aligned_map(source: Grid, target: Box) -> IndexMap:
@@ -129,9 +137,10 @@ def _snap(positions: Float) -> Float:
 
 
 def _projected_map(source: Grid, target: Box) -> IndexMap:
-    x = np.broadcast_to(target.x_centres()[None, :], target.shape)
-    y = np.broadcast_to(target.y_centres()[:, None], target.shape)
-    columns, rows = _transform(source, target.grid, x, y)
+    def exact(x: Float, y: Float) -> tuple[Float, Float]:
+        return _transform(source, target.grid, x, y)
+
+    columns, rows = interpolate(target, exact)
     for array in (columns, rows):
         array.flags.writeable = False
     return IndexMap(source, target, columns, rows, separable=False, identity=False)
