@@ -17,7 +17,15 @@ ItemKey = tuple[str, str]
 AssetKey = tuple[str, str, str]
 Fate = Literal["read", "skipped", "failed"]
 SkipKind = Literal[
-    "superseded", "filtered", "absent", "outside", "quarantined", "with-item", "hidden", "not-needed"
+    "superseded",
+    "filtered",
+    "absent",
+    "outside",
+    "quarantined",
+    "with-item",
+    "masked",
+    "hidden",
+    "not-needed",
 ]
 
 SKIPS: Mapping[SkipKind, str] = {
@@ -27,6 +35,7 @@ SKIPS: Mapping[SkipKind, str] = {
     "outside": "The item touches the area that was searched, and no pixel that is computed.",
     "quarantined": "The item is in quarantine.",
     "with-item": "Another asset of the item failed, and an item is used whole or not at all.",
+    "masked": "Every pixel that the asset would give is masked by others.",
     "hidden": "Other items of its mosaic come first wherever the item has pixels.",
     "not-needed": "No window needed pixels of the asset.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -188,6 +188,7 @@ def account(
     read: set[AssetKey],
     failures: Mapping[AssetKey, Fault],
     touched: set[ItemKey],
+    masked: Collection[AssetKey] = (),
 ) -> tuple[InputAsset, ...]:
     """What became of every expected asset: exactly one entry each.
 
@@ -196,6 +197,7 @@ def account(
         read: assets of which pixels are in the result.
         failures: what could not be used, found by the plan, the inspection or the windows.
         touched: items that had pixels in some window.
+        masked: assets that some window did not read because all that they would give is masked.
 
     Raises:
         InputsUnaccounted: an asset is read that the plan does not expect or that its item's failure rules
@@ -209,7 +211,7 @@ def account(
     for key in sorted(failures):
         if key not in known:
             raise InputsUnaccounted(f"{_shown(key)} failed, and the plan does not expect it.")
-    result = tuple(_fate(e, read, failures, lost, touched) for e in expected)
+    result = tuple(_fate(e, read, failures, lost, touched, masked) for e in expected)
     if len(result) != len(known):
         raise InputsUnaccounted(f"Of {len(known)} expected inputs {len(result)} are accounted for.")
     return result
@@ -221,6 +223,7 @@ def _fate(
     failures: Mapping[AssetKey, Fault],
     lost: set[ItemKey],
     touched: set[ItemKey],
+    masked: Collection[AssetKey],
 ) -> InputAsset:
     place = (e.href, e.item_href)
     if e.key in failures:
@@ -231,7 +234,11 @@ def _fate(
     if e.key in read:
         return InputAsset(*e.key, "read", "", "", *place)
     item = e.key[:2]
-    kind: SkipKind = "with-item" if item in lost else "hidden" if item in touched else "not-needed"
+    kind: SkipKind = "hidden" if item in touched else "not-needed"
+    if item in lost:
+        kind = "with-item"
+    elif e.key in masked:
+        kind = "masked"
     return InputAsset(*e.key, "skipped", kind, SKIPS[kind], *place)
 
 

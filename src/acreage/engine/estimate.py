@@ -15,6 +15,7 @@ import numpy as np
 from acreage.catalog.items import Raster
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box
+from acreage.engine.composites.memory import composite_bytes
 from acreage.engine.decode import border_halo
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program
 from acreage.engine.placement import source_region
@@ -58,16 +59,16 @@ def estimate(nodes: Sequence[PlanNode], stages: Sequence[Stage], budget: Budget)
         by_geometry = nodes[stage.targets[0]].process_id == AGGREGATE
         program = aggregate_program(nodes, stage) if by_geometry else Program.of(nodes, stage)
         peaks = [0]
-        for window in stage.windows:
+        for window in stage.distinct_windows:
             needed = program.regions(window)
-            peaks.append(window_bytes(program, window))
+            peaks += stage_peaks(nodes, stage, program, window)
             for index, region in needed.items():
                 tally.processed += cube_bytes(nodes[index].meta, region)
         memory = max(memory, sum(sorted(peaks)[-budget.threads :]))
         for index in program.order:
             op = nodes[index].op
             if isinstance(op, SourceOp):
-                regions = [r.get(index) for r in map(program.regions, stage.windows)]
+                regions = [r.get(index) for r in map(program.regions, stage.distinct_windows)]
                 _tally_source(op, [r for r in regions if r is not None and not r.is_empty], tally)
     scratch = sum(
         cube_bytes(nodes[t].meta, nodes[t].meta.box)
@@ -90,6 +91,13 @@ def estimate(nodes: Sequence[PlanNode], stages: Sequence[Stage], budget: Budget)
         scratch_bytes=scratch,
         core_seconds=seconds,
     )
+
+
+def stage_peaks(nodes: Sequence[PlanNode], stage: Stage, program: Program, window: Box | None) -> list[int]:
+    """Expected bytes of the tasks of a window: one, or of a composite one a period."""
+    if stage.composite is None or window is None:
+        return [window_bytes(program, window)]
+    return [composite_bytes(nodes, stage.composite, window)] * len(stage.composite.periods)
 
 
 def _tally_source(op: SourceOp, regions: Sequence[Box], tally: _Tally) -> None:

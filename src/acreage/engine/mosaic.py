@@ -72,7 +72,7 @@ class StepMosaic:
 
     def fill(self, bands: Sequence[str], values: Array, valid: BoolArray) -> None:
         """Fill arrays of shape (bands, rows, columns), which hold nulls."""
-        groups = [tuple(n for n in group if self._touching(n)) for group in self.lattices]
+        groups = [tuple(n for n in group if self.touching(n)) for group in self.lattices]
         groups = [group for group in groups if group]
         if not groups:
             return
@@ -96,20 +96,20 @@ class StepMosaic:
             for b, band in enumerate(bands):
                 self._fill_edges(groups, band, values[b], valid[b])
 
-    def _touching(self, number: int) -> bool:
+    def touching(self, number: int) -> bool:
         boxes = {r.box for r in self.items[number].rasters.values()}
         return any(touches(box, self.box, self.method) for box in boxes)
 
     def _owners(self, groups: Sequence[tuple[int, ...]]) -> Array:
         """Per pixel of the box the number of the group that it is taken from, -1 where none covers it."""
-        winner = self._winner(tuple(sorted(n for group in groups for n in group)), self.box)
+        winner = self.winner(tuple(sorted(n for group in groups for n in group)), self.box)
         group_of = np.full(len(self.items) + 1, -1, np.int16)
         for number, group in enumerate(groups):
             group_of[list(group)] = number
         owners: Array = group_of[winner]
         return owners
 
-    def _winner(self, group: tuple[int, ...], box: Box) -> Array:
+    def winner(self, group: tuple[int, ...], box: Box) -> Array:
         """Per pixel of a box on any grid the item that it is taken from, -1 where none covers it."""
         key = (box, group)
         if key not in self._winners:
@@ -183,7 +183,7 @@ class StepMosaic:
             if common.is_empty:
                 continue
             if winner is None:
-                winner = self._winner(group, native)
+                winner = self.winner(group, native)
             at = common.slices_in(native)
             mine = (winner[at] == n) | (winner[at] < 0)
             if not (mine if matters is None else mine & matters[at]).any():

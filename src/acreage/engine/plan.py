@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
+from acreage.core.arrays import Array, BoolArray
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.faults import FaultKind
 from acreage.core.grid import Box
 from acreage.core.inputs import AssetKey, ItemKey
 from acreage.core.udf import UdfRunner
+from acreage.engine.composites.model import Composite
 from acreage.processes.registry import Footprint
 
 
@@ -31,6 +33,7 @@ class WindowLog:
         touched: items that have pixels in the window, used or not.
         read: assets whose pixels were read.
         failures: assets that could not be read.
+        masked: assets that were not read because every pixel that they would give is masked.
         pixels: source pixels decoded, as asked of the files.
         udf_lines: what user-defined functions printed.
     """
@@ -38,8 +41,13 @@ class WindowLog:
     touched: set[ItemKey] = field(default_factory=set)
     read: set[AssetKey] = field(default_factory=set)
     failures: dict[AssetKey, Fault] = field(default_factory=dict)
+    masked: set[AssetKey] = field(default_factory=set)
     pixels: int = 0
     udf_lines: list[str] = field(default_factory=list)
+
+
+KeptPixels = dict[AssetKey, tuple[Box, Array, BoolArray | None]]
+"""Box on the raster's own grid, values and validity (None: all valid) of an asset."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +58,13 @@ class Context:
         log: where they write what they met.
         udf: runner of user-defined functions.
         dropped: items that are out for the whole job, as if their search had not listed them.
+        kept: pixels of reference bands, kept for the window because they are asked for several times.
     """
 
     log: WindowLog
     udf: UdfRunner | None = None
     dropped: frozenset[ItemKey] = frozenset()
+    kept: KeptPixels | None = None
 
 
 class Op(Protocol):
@@ -189,6 +199,9 @@ class Stage:
         given: plan nodes it reads that earlier stages completed.
         windows: output boxes in running order; `(None,)` for results without x and y.
         partition: geometries per window where the target aggregates by geometry, else empty.
+        composite: set where the targets are computed period by period; every window is then listed once a
+            period.
+        periods: which period each window is for; empty without a composite.
     """
 
     targets: tuple[int, ...]
@@ -196,6 +209,13 @@ class Stage:
     given: tuple[int, ...]
     windows: tuple[Box | None, ...]
     partition: tuple[tuple[int, ...], ...] = ()
+    composite: Composite | None = None
+    periods: tuple[int, ...] = ()
+
+    @property
+    def distinct_windows(self) -> tuple[Box | None, ...]:
+        """The windows, each once."""
+        return tuple(dict.fromkeys(self.windows))
 
 
 @dataclass(frozen=True)

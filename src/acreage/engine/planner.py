@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from acreage.catalog.items import Catalog
+from acreage.core.errors import InvalidInput
 from acreage.core.udf import UdfRunner
 from acreage.engine.compiler import compile_graph
 from acreage.engine.completeness import expectations, inspections
+from acreage.engine.composites.find import REWRITE as COMPOSITE
+from acreage.engine.composites.find import Found, find_composites
 from acreage.engine.estimate import estimate
 from acreage.engine.graph import Graph
-from acreage.engine.plan import Plan, SourceSummary
+from acreage.engine.plan import Plan, PlanNode, SourceSummary
 from acreage.engine.quarantine import NOTHING, QuarantineList
 from acreage.engine.stages import Budget, cut_stages
 
+REWRITES = (COMPOSITE,)
+"""Names of what a plan may compute in another order than its graph says, with the same result."""
 _NAMED = 12  # absent tiles that a note names
 
 
@@ -21,6 +28,7 @@ def make_plan(
     budget: Budget,
     udf: UdfRunner | None = None,
     quarantined: QuarantineList = NOTHING,
+    without: Collection[str] = (),
 ) -> Plan:
     """Plan a graph on metadata alone (a UDF is asked once, with a window of nulls).
 
@@ -30,15 +38,22 @@ def make_plan(
         budget: memory and threads.
         udf: runner of user-defined functions; needed where the graph has one.
         quarantined: products that no job uses.
+        without: names of rewrites that are not to be used (`REWRITES`).
 
     Raises:
+        InvalidInput: there is no such rewrite.
         ProcessGraphError: the graph cannot be run.
         CatalogError: a collection is missing or has nothing to load.
         UdfError: a UDF refused the probe.
         MemoryBudgetExceeded: no window size fits the budget.
     """
+    check_rewrites(without)
     nodes, outputs, sources = compile_graph(graph, catalog, udf)
-    stages = cut_stages(nodes, [o.node for o in outputs], budget)
+    targets = [o.node for o in outputs]
+    found = Found()
+    if COMPOSITE not in without:
+        found = find_composites(nodes, needed_by(nodes, targets))
+    stages = cut_stages(nodes, targets, budget, found.composites)
     expected = expectations(nodes, sources, quarantined)
     return Plan(
         nodes=nodes,
@@ -47,10 +62,31 @@ def make_plan(
         sources=sources,
         estimate=estimate(nodes, stages, budget),
         threads=budget.threads,
-        notes=tuple(dict.fromkeys(note for source in sources for note in _notes(source))),
+        notes=tuple(dict.fromkeys((*found.notes, *(n for source in sources for n in _notes(source))))),
         expected=expected,
         inspections=inspections(nodes, sources, expected),
     )
+
+
+def check_rewrites(names: Collection[str]) -> None:
+    """Refuse names that are no rewrites.
+
+    Raises:
+        InvalidInput: with the names that there are.
+    """
+    if unknown := sorted(set(names) - set(REWRITES)):
+        raise InvalidInput(
+            f"There is no rewrite {', '.join(map(repr, unknown))}.", hint=f"There are {', '.join(REWRITES)}."
+        )
+
+
+def needed_by(nodes: Sequence[PlanNode], targets: Sequence[int]) -> frozenset[int]:
+    """The nodes that some nodes are computed from, these included."""
+    needed = set(targets)
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in needed:
+            needed.update(nodes[index].inputs)
+    return frozenset(needed)
 
 
 def _notes(source: SourceSummary) -> list[str]:

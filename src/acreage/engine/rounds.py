@@ -20,13 +20,14 @@ from acreage.core.cube import Cube
 from acreage.core.grid import Box
 from acreage.core.inputs import AssetKey, InputAsset, ItemKey
 from acreage.core.udf import UdfRunner
+from acreage.engine.composites.task import CompositeTask
 from acreage.engine.completeness import InputsUnaccounted, Ledger, account, concerns
 from acreage.engine.executors import Executor
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, gathered, geometry_task
 from acreage.engine.plan import Context, Fault, Plan, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program
 from acreage.engine.sources import SourceOp
-from acreage.engine.store import ScratchCube, Stored, read_stored
+from acreage.engine.store import CountScratch, ScratchCube, Stored, read_stored
 from acreage.engine.tolerance import Tolerance
 from acreage.processes.vectors import Aggregated
 
@@ -114,6 +115,7 @@ class Rounds:
         counted = {e.key[:2] for e in plan.expected if e.state != "skipped"}
         self._counted = {c: sum(k[0] == c for k in counted) for c in {k[0] for k in counted}}
         self._touched: set[ItemKey] = set()
+        self._masked: set[AssetKey] = set()
         self._stages = [_StageState(Ledger(len(s.windows), self._index)) for s in plan.stages]
         self._maker = {t: n for n, s in enumerate(plan.stages) for t in s.targets}
         self._done, self._total = 0, sum(len(s.windows) for s in plan.stages)
@@ -158,7 +160,7 @@ class Rounds:
         for state in self._stages:
             asked |= state.ledger.assets()
         read = {e.key for e, hit in zip(self.plan.expected, asked, strict=True) if hit}
-        return account(self.plan.expected, read, self._failures, self._touched)
+        return account(self.plan.expected, read, self._failures, self._touched, self._masked)
 
     def udf_lines(self) -> tuple[str, ...]:
         """What user-defined functions printed, in the order of stages and windows."""
@@ -226,19 +228,39 @@ class Rounds:
             self._run_geometries(number, stage, todo, given)
             return
         if not state.places:
-            state.places = {
-                t: ScratchCube.create(folder / str(t), self.plan.nodes[t].meta)
-                for t in stage.targets
-                if self.plan.nodes[t].meta.is_raster
-            }
+            state.places = self._places(stage, folder)
+        if stage.composite is not None:
+            task = CompositeTask.of(
+                self.plan.nodes, stage, {**given, **state.places}, self.udf, self._dropped
+            )
+            parts = [(stage.windows[w], stage.periods[w]) for w in todo]
+            with closing(self.executor.map(task, parts)) as results:
+                for position, (log, _) in results:
+                    self._enter(number, todo[position], log)
+            self.stored.update(state.places)
+            return
         program = Program.of(self.plan.nodes, stage)
-        task = WindowTask(program, {**given, **state.places}, self.udf, self._dropped)
+        windowed = WindowTask(program, {**given, **state.places}, self.udf, self._dropped)
         flat = [t for t in stage.targets if t not in state.places]
-        with closing(self.executor.map(task, [stage.windows[w] for w in todo])) as results:
+        with closing(self.executor.map(windowed, [stage.windows[w] for w in todo])) as results:
             for position, (log, kept) in results:
                 self._enter(number, todo[position], log)
                 self.stored.update(zip(flat, kept, strict=True))
         self.stored.update(state.places)
+
+    def _places(self, stage: Stage, folder: Path) -> dict[int, Stored]:
+        """Scratch of a stage's raster targets."""
+        places: dict[int, Stored] = {}
+        composite = stage.composite
+        counts = set() if composite is None else {s.node for s in composite.sinks if s.reducer is None}
+        for target in stage.targets:
+            meta = self.plan.nodes[target].meta
+            if composite is not None and target in counts:
+                sizes = [len(steps) for steps in composite.periods]
+                places[target] = CountScratch.create(folder / str(target), meta, sizes)
+            elif meta.is_raster:
+                places[target] = ScratchCube.create(folder / str(target), meta)
+        return places
 
     def _run_geometries(
         self, number: int, stage: Stage, todo: Sequence[int], given: Mapping[int, Stored]
@@ -260,6 +282,7 @@ class Rounds:
         state.stale.discard(window)
         state.udf_lines[window] = tuple(log.udf_lines)
         self._touched |= log.touched
+        self._masked |= log.masked
         self.pixels += log.pixels
         for key, fault in log.failures.items():
             self._failures.setdefault(key, fault)

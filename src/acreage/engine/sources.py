@@ -81,7 +81,7 @@ class SourceOp:
         valid = np.zeros(out.shape, bool)
 
         def read(item: SourceItem, band: str, source: Box) -> tuple[Array, BoolArray | None] | None:
-            return self._read_band(item, band, source, context)
+            return self.read_band(item, band, source, context)
 
         for t, step in enumerate(self.steps):
             step = step.without(self.collection, context.dropped)
@@ -90,13 +90,17 @@ class SourceOp:
             mosaic.fill(self.bands, values[t], valid[t])
         return Cube.of(values, valid, out)
 
-    def _read_band(
+    def read_band(
         self, item: SourceItem, band: str, source: Box, context: Context
     ) -> tuple[Array, BoolArray | None] | None:
         """Pixels of one band of one item, over a box on its own grid; None where they cannot be read."""
         key = (self.collection, item.id, band)
         if key in context.log.failures:
             return None
+        known = None if context.kept is None or band != self.reference else context.kept.get(key)
+        if known is not None and known[0].contains(source):
+            at = source.slices_in(known[0])
+            return known[1][at], None if known[2] is None else known[2][at]
         try:
             values, valid = read_raster(item.rasters[band], source, item.id, band)
         except ItemUnreadable as error:
@@ -104,6 +108,8 @@ class SourceOp:
             return None
         context.log.read.add(key)
         context.log.pixels += source.size
+        if context.kept is not None and band == self.reference:
+            context.kept[key] = (source, values, valid)
         return values, valid
 
 

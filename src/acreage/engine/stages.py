@@ -10,6 +10,8 @@ from itertools import pairwise
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import MemoryBudgetExceeded
 from acreage.core.grid import Box
+from acreage.engine.composites.memory import composite_bytes, composite_windows
+from acreage.engine.composites.model import Composite
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, shapes_on
 from acreage.engine.plan import PlanNode, Stage
 from acreage.engine.program import Program
@@ -38,13 +40,17 @@ class Budget:
     window: int | None = None
 
 
-def completed_nodes(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> set[int]:
+def completed_nodes(
+    nodes: Sequence[PlanNode], outputs: Sequence[int], composites: Sequence[Composite] = ()
+) -> set[int]:
     """Nodes that must be complete before something else starts.
 
-    Outputs, what an unbounded footprint reads, and every result without x and y that is
-    computed from other nodes.
+    Outputs, what an unbounded footprint reads, every result without x and y that is computed from other nodes,
+    and of streaming composites the results and what their masks read that has no dates.
     """
     done = set(outputs)
+    for composite in composites:
+        done.update(composite.targets, composite.timewise.given)
     for index, node in enumerate(nodes):
         flat = not node.meta.is_raster
         if flat and node.inputs:
@@ -64,13 +70,19 @@ def _unbounded(node: PlanNode, position: int, given: CubeMeta) -> bool:
     return isinstance(footprint, Span)
 
 
-def cut_stages(nodes: Sequence[PlanNode], outputs: Sequence[int], budget: Budget) -> tuple[Stage, ...]:
+def cut_stages(
+    nodes: Sequence[PlanNode],
+    outputs: Sequence[int],
+    budget: Budget,
+    composites: Sequence[Composite] = (),
+) -> tuple[Stage, ...]:
     """Stages in running order, with their windows.
 
     Raises:
         MemoryBudgetExceeded: even the smallest windows do not fit; the message says what would.
     """
-    done = completed_nodes(nodes, outputs)
+    done = completed_nodes(nodes, outputs, composites)
+    made_by = {target: composite for composite in composites for target in composite.targets}
     level: dict[int, int] = {}
     for index, node in enumerate(nodes):
         depth = max((level[s] + (s in done) for s in node.inputs), default=0)
@@ -78,13 +90,21 @@ def cut_stages(nodes: Sequence[PlanNode], outputs: Sequence[int], budget: Budget
     groups: dict[tuple[object, ...], list[int]] = {}
     for index in sorted(done):
         box = nodes[index].meta.box
-        shared = (level[index], box) if box is not None else (level[index], index)
+        shared: tuple[object, ...] = (level[index], box) if box is not None else (level[index], index)
+        if index in made_by:
+            shared = (made_by[index].targets,)
         groups.setdefault(shared, []).append(index)
-    ordered = sorted(groups.values(), key=lambda g: (level[g[0]], g[0]))
-    return tuple(_stage(nodes, group, done, budget) for group in ordered)
+    ordered = sorted(groups.values(), key=lambda g: (max(level[i] for i in g), g[0]))
+    return tuple(_stage(nodes, group, done, budget, made_by.get(group[0])) for group in ordered)
 
 
-def _stage(nodes: Sequence[PlanNode], targets: Sequence[int], done: set[int], budget: Budget) -> Stage:
+def _stage(
+    nodes: Sequence[PlanNode],
+    targets: Sequence[int],
+    done: set[int],
+    budget: Budget,
+    composite: Composite | None = None,
+) -> Stage:
     alive, given = set(targets), set()
     for index in range(max(targets), -1, -1):
         if index not in alive:
@@ -96,12 +116,33 @@ def _stage(nodes: Sequence[PlanNode], targets: Sequence[int], done: set[int], bu
                 alive.add(source)
     stage = Stage(tuple(targets), tuple(sorted(alive)), tuple(sorted(given)), (None,))
     node = nodes[targets[0]]
+    if composite is not None:
+        return _composite_stage(nodes, stage, composite, budget)
     if node.process_id == AGGREGATE:
         return _geometry_stage(nodes, stage, budget)
     if node.meta.box is None:
         _check_fits(window_bytes(Program.of(nodes, stage), None), budget, 1)
         return stage
     return replace(stage, windows=_windows(nodes, stage, node.meta.box, budget))
+
+
+def _composite_stage(nodes: Sequence[PlanNode], stage: Stage, composite: Composite, budget: Budget) -> Stage:
+    """As few windows as the memory allows, each once a period."""
+    box = nodes[stage.targets[0]].meta.box
+    assert box is not None
+    windows = composite_windows(nodes, composite, box, budget.window, _share(budget))
+    if windows is None:
+        smallest = composite_bytes(nodes, composite, sample_window(box, WINDOW_SIZES[-1]))
+        _check_fits(smallest, budget, budget.threads)
+        windows = tuple(box.windows(WINDOW_SIZES[-1], WINDOW_SIZES[-1]))
+    _check_count(box, max(max(w.shape) for w in windows) if windows else 1, nodes[stage.targets[0]].key)
+    periods = range(len(composite.periods))
+    return replace(
+        stage,
+        windows=tuple(w for w in windows for _ in periods),
+        composite=composite,
+        periods=tuple(p for _ in windows for p in periods),
+    )
 
 
 def _windows(nodes: Sequence[PlanNode], stage: Stage, box: Box, budget: Budget) -> tuple[Box, ...]:
@@ -170,7 +211,7 @@ def _window_size(
     for size in WINDOW_SIZES:
         if size >= 2 * max(full.width, full.height) and size != WINDOW_SIZES[-1]:
             continue
-        needed = max(window_bytes(program, w) for w in _sample_windows(full, size))
+        needed = window_bytes(program, sample_window(full, size))
         smallest = needed
         # Geometries are shared out to the threads by windows; other stages are cut into strips for them.
         too_few = by_geometry and size > 64 and _count(full, size) < budget.threads
@@ -208,11 +249,11 @@ def _gb(value: float) -> str:
     return f"{math.ceil(value / 1e7) / 100:g}GB"
 
 
-def _sample_windows(full: Box, size: int) -> list[Box]:
+def sample_window(full: Box, size: int) -> Box:
     """The window at the centre: halos are whole there, and reprojection is as anywhere."""
     x = full.x0 + max(0, (full.width - size) // 2)
     y = full.y0 + max(0, (full.height - size) // 2)
-    return [Box(full.grid, x, y, min(x + size, full.x1), min(y + size, full.y1))]
+    return Box(full.grid, x, y, min(x + size, full.x1), min(y + size, full.y1))
 
 
 def window_bytes(program: Program, window: Box | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from acreage.core.arrays import null_like
+from acreage.core.arrays import Array, null_like
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.errors import ScratchFailed
 from acreage.core.grid import Box
@@ -33,28 +33,22 @@ class ScratchCube:
             ScratchFailed: there is no room for them.
         """
         cube = ScratchCube(folder, meta)
-        size = meta.size * (meta.dtype.itemsize + 1)
-        try:
-            folder.mkdir(parents=True)
-            for name, itemsize in (("values", meta.dtype.itemsize), ("valid", 1)):
-                with open(folder / name, "wb") as file:
-                    _reserve(file, max(meta.size * itemsize, 1))
-        except OSError as error:
-            raise ScratchFailed(
-                f"{size / 1e6:,.1f} MB of intermediate results do not fit in {folder.parent.parent}: "
-                f"{error.strerror or error}.",
-                hint="Make room, or name a folder with more of it in ACREAGE_SCRATCH.",
-            ) from error
+        _make_files(folder, {"values": meta.size * meta.dtype.itemsize, "valid": meta.size})
         return cube
 
     def _map(self, name: str, dtype: Any) -> np.memmap[Any, Any]:
         return np.memmap(self.folder / name, dtype=dtype, mode="r+", shape=self.meta.shape)
 
-    def write(self, cube: Cube) -> None:
-        """Put a piece in its place."""
+    def write(self, cube: Cube, at: Mapping[str, int] | None = None) -> None:
+        """Put a piece in its place.
+
+        Args:
+            cube: the piece; of one label along the dimensions of `at`.
+            at: positions of these labels; the piece has all labels of the other dimensions.
+        """
         if cube.values.size == 0:
             return
-        index = self._index(cube.meta.box)
+        index = self._index(cube.meta.box, at or {})
         self._map("values", self.meta.dtype)[index] = cube.values
         self._map("valid", np.bool_)[index] = True if cube.valid is None else cube.valid
 
@@ -63,18 +57,77 @@ class ScratchCube:
         meta = self.meta if box is None else self.meta.with_box(box)
         if meta.size == 0:
             return Cube(np.full(meta.shape, null_like(meta.dtype), meta.dtype), None, meta)
-        index = self._index(box)
+        index = self._index(box, {})
         values = np.array(self._map("values", self.meta.dtype)[index])
         return Cube.of(values, np.array(self._map("valid", np.bool_)[index]), meta)
 
-    def _index(self, box: Box | None) -> Any:
+    def _index(self, box: Box | None, at: Mapping[str, int]) -> Any:
         if box is None or self.meta.box is None:
             return (...,)
         rows, columns = box.slices_in(self.meta.box)
-        return tuple({"y": rows, "x": columns}.get(d.type, slice(None)) for d in self.meta.dims)
+        places = {name: slice(n, n + 1) for name, n in at.items()}
+        return tuple(
+            places.get(d.name, {"y": rows, "x": columns}.get(d.type, slice(None))) for d in self.meta.dims
+        )
 
 
-Stored = ScratchCube | Cube
+@dataclass(frozen=True)
+class CountScratch:
+    """Counts of observations on disk, one part a period; read as their sum.
+
+    Attributes:
+        folder: of its file.
+        meta: of the counts: (bands, y, x), or (y, x).
+        periods: number of parts.
+        dtype: of the parts.
+    """
+
+    folder: Path
+    meta: CubeMeta
+    periods: int
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def create(folder: Path, meta: CubeMeta, periods: Sequence[int]) -> CountScratch:
+        """A file of zeros.
+
+        Args:
+            folder: of its file.
+            meta: of the counts.
+            periods: how many observations each period has at most.
+
+        Raises:
+            ScratchFailed: there is no room for it.
+        """
+        dtype = np.min_scalar_type(max(periods, default=0))
+        made = CountScratch(folder, meta, len(periods), dtype)
+        _make_files(folder, {"counts": len(periods) * meta.size * dtype.itemsize})
+        return made
+
+    def _map(self) -> np.memmap[Any, Any]:
+        assert self.meta.box is not None
+        return np.memmap(
+            self.folder / "counts", self.dtype, "r+", shape=(self.periods, -1, *self.meta.box.shape)
+        )
+
+    def write(self, counts: Array, window: Box, period: int, band: int) -> None:
+        """Put the counts (rows, columns) of one period and band in their place."""
+        assert self.meta.box is not None
+        if counts.size:
+            self._map()[(period, band, *window.slices_in(self.meta.box))] = counts
+
+    def read(self, box: Box | None) -> Cube:
+        """The sum over all periods, copied into memory."""
+        meta = self.meta if box is None else self.meta.with_box(box)
+        assert meta.box is not None
+        assert self.meta.box is not None
+        if meta.size == 0 or not self.periods:
+            return Cube(np.zeros(meta.shape, meta.dtype), None, meta)
+        parts = self._map()[(slice(None), slice(None), *meta.box.slices_in(self.meta.box))]
+        return Cube(parts.sum(axis=0, dtype=meta.dtype).reshape(meta.shape), None, meta)
+
+
+Stored = ScratchCube | CountScratch | Cube
 
 
 def read_stored(stored: Mapping[int, Stored], node: int, box: Box | None) -> Cube:
@@ -101,6 +154,25 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
         ) from error
     with folder as name:
         yield Path(name)
+
+
+def _make_files(folder: Path, sizes: Mapping[str, int]) -> None:
+    """Files of zeros of these sizes in a new folder.
+
+    Raises:
+        ScratchFailed: there is no room for them.
+    """
+    try:
+        folder.mkdir(parents=True)
+        for name, size in sizes.items():
+            with open(folder / name, "wb") as file:
+                _reserve(file, max(size, 1))
+    except OSError as error:
+        raise ScratchFailed(
+            f"{sum(sizes.values()) / 1e6:,.1f} MB of intermediate results do not fit in "
+            f"{folder.parent.parent}: {error.strerror or error}.",
+            hint="Make room, or name a folder with more of it in ACREAGE_SCRATCH.",
+        ) from error
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

@@ -1,9 +1,10 @@
 """Positions on another grid: exact on a coarse lattice, cubic in between.
 
-The nodes are the corners of every 64th pixel, counted from pixel 0 of the target grid, and each pixel's position
-is a fixed formula of the 4 x 4 nodes around it: what comes out for a pixel is the same in every window. In each
-cell of 64 x 64 pixels the middle is transformed, too; where it lies more than a millionth of a source pixel off
-(the edge of a projection, the antimeridian, huge pixels), all pixels of the cell are transformed themselves.
+The nodes are the corners of every 64th pixel, counted from pixel 0 of the target grid, and each pixel's
+position is a fixed formula of the 4 x 4 nodes around it: what comes out for a pixel is the same in every window.
+In each cell of 64 x 64 pixels the middle is transformed, too; where it lies more than a millionth of a source
+pixel off (the edge of a projection, the antimeridian, huge pixels), all pixels of the cell are transformed
+themselves.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def interpolate(target: Box, exact: Exact) -> tuple[Float, Float]:
 
 
 def _points(target: Box, cells_x: Any, cells_y: Any, inside: int) -> tuple[Float, Float]:
-    """x and y of a corner (or, `inside` pixels further, another point) of cells, as two arrays of one shape."""
+    """x and y of the cells' corners, or of the points `inside` pixels further, as two arrays of one shape."""
     grid = target.grid
     x = grid.off_x + (cells_x * CELL + inside).astype(np.float64) * grid.res_x
     y = grid.off_y - (cells_y * CELL + inside).astype(np.float64) * grid.res_y

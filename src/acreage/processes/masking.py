@@ -114,11 +114,21 @@ def mask(*, data: Cube, mask: Cube, replacement: Any, out: CubeMeta) -> Cube:
     """
     assert out.box is not None
     data, mask = data.crop(out.box), mask.crop(out.box.on(mask.meta.grid))
+    return replaced(data, masked_where(data.dims, mask), replacement, out)
+
+
+def masked_where(dims: Sequence[Dimension], mask: Cube) -> BoolArray:
+    """Where a mask is true or not zero, (1 where the mask has no such dimension) for each of the dimensions.
+
+    Args:
+        dims: of the cube that is masked.
+        mask: over the same box.
+    """
     hit = mask.values != 0
     if mask.valid is not None:
         hit &= mask.valid
     order, sizes = [], []
-    for dim, own in zip(data.dims, _counterparts(data.dims, mask.dims), strict=True):
+    for dim, own in zip(dims, _counterparts(dims, mask.dims), strict=True):
         if own is None:
             sizes.append(1)
             continue
@@ -128,8 +138,8 @@ def mask(*, data: Cube, mask: Cube, replacement: Any, out: CubeMeta) -> Cube:
         order.append(axis)
         sizes.append(hit.shape[axis])
     lone = [i for i in range(hit.ndim) if i not in order]  # a single band over data without bands
-    hit = np.transpose(hit, [*order, *lone]).reshape(sizes)
-    return replaced(data, hit, replacement, out)
+    where: BoolArray = np.transpose(hit, [*order, *lone]).reshape(sizes)
+    return where
 
 
 def _counterparts(of_data: Sequence[Dimension], of_mask: Sequence[Dimension]) -> list[Dimension | None]:

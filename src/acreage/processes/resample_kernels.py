@@ -39,7 +39,7 @@ _STATISTICS = {  # statistic number and quantile
 METHODS = ("near", *_FILTERS, *_STATISTICS)
 _KEEPS_VALUES = frozenset({"near", "mode", "min", "max"})
 _NOT_IDENTITY = frozenset({"cubicspline", "rms"})  # change values even where both grids are one
-_FOUR_SAMPLES_FROM = 0.95  # GDAL: scales from here on are not downsampling
+FOUR_SAMPLES_FROM = 0.95  # GDAL: scales from here on are not downsampling
 
 
 def check_method(method: str, dtype: np.dtype[np.generic]) -> None:
@@ -136,18 +136,18 @@ def _computed(
     if method == "near":
         loops.near(*place, out, out_valid)
         return out, out_valid
-    integer, low, high = _limits(values.dtype)
+    integer, low, high = limits(values.dtype)
     if method in _STATISTICS:
         kind, quantile = _STATISTICS[method]
         statistics.areal(*place, *imap.spans(), kind, quantile, integer, low, high, out, out_valid)
         return out, out_valid
     kind, radius = _FILTERS[method]
     unstretched = {"bilinear": loops.bilinear, "cubic": loops.cubic}.get(method)
-    if unstretched is not None and largest_span(imap.source, imap.target) * _FOUR_SAMPLES_FROM <= 1.0:
+    if unstretched is not None and largest_span(imap.source, imap.target) * FOUR_SAMPLES_FROM <= 1.0:
         unstretched(*place, integer, low, high, out, out_valid)
         return out, out_valid
     scale_x, scale_y = _scales(imap)
-    shrinks = (scale_x < _FOUR_SAMPLES_FROM) | (scale_y < _FOUR_SAMPLES_FROM)
+    shrinks = (scale_x < FOUR_SAMPLES_FROM) | (scale_y < FOUR_SAMPLES_FROM)
     loops.weighted(*place, scale_x, scale_y, kind, radius, integer, low, high, out, out_valid)
     if unstretched is not None and not shrinks.all():
         same, same_valid = np.full_like(out, null_like(out.dtype)), np.zeros_like(out_valid)
@@ -156,7 +156,7 @@ def _computed(
     return out, out_valid
 
 
-def _limits(dtype: np.dtype[Any]) -> tuple[bool, float, float]:
+def limits(dtype: np.dtype[Any]) -> tuple[bool, float, float]:
     """Whether values are rounded, and the range that they are cut to."""
     if dtype.kind == "f":
         return False, -math.inf, math.inf

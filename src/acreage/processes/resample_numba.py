@@ -121,6 +121,10 @@ def bilinear(
                 floor_x, floor_y = math.floor(x - 0.5), math.floor(y - 0.5)
                 fx, fy = fraction(x - 0.5 - floor_x), fraction(y - 0.5 - floor_y)
                 i, j = floor_x - x0, floor_y - y0
+                if fx == 1.0:
+                    fx, i = 0.0, i + 1
+                if fy == 1.0:
+                    fy, j = 0.0, j + 1
                 whole = fx > 0.0 and fy > 0.0 and i >= 0 and j >= 0 and i + 1 < width and j + 1 < height
                 if whole and masked:
                     whole = (
@@ -139,7 +143,9 @@ def bilinear(
                     store(out, n, r, c, total, integer, low, high)
                     out_valid[n, r, c] = True
                     continue
-                if masked and not valid[n, _pixel(y, y0, height), _pixel(x, x0, width)]:
+                at_i = min(max(i + (1 if fx >= 0.5 else 0), 0), width - 1)
+                at_j = min(max(j + (1 if fy >= 0.5 else 0), 0), height - 1)
+                if masked and not valid[n, at_j, at_i]:
                     continue
                 total, weights = _bilinear_at(values, valid, masked, n, i, j, fx, fy)
                 if weights >= 0.00001:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +31,16 @@ _DAY_MS = 86_400_000
 # --- aggregate_temporal_period ------------------------------------------------------------------------------
 
 
-def _period_groups(data: CubeMeta, period: str, dimension: str | None) -> Groups:
+def groups_of(process_id: str, data: CubeMeta, arguments: Mapping[str, Any]) -> Groups:
+    """Which dates either process puts together, and the new dimension (errors as the process)."""
+    a = arguments
+    if process_id == "aggregate_temporal_period":
+        return period_groups(data, a["period"], a["dimension"])
+    return interval_groups(data, a["intervals"], a["labels"], a["dimension"])
+
+
+def period_groups(data: CubeMeta, period: str, dimension: str | None) -> Groups:
+    """The dates of each calendar period that touches the filtered extent."""
     if period not in PERIODS:
         raise ProcessParameterInvalid(
             f"{period!r} is not a period that aggregate_temporal_period knows.",
@@ -63,7 +72,7 @@ def _span(dim: Dimension, moments: Sequence[Instant]) -> tuple[Instant, Instant]
 def _describe_period(
     *, data: CubeMeta, period: str, reducer: Callback, dimension: str | None, context: Any
 ) -> CubeMeta:
-    groups = _period_groups(data, period, dimension)
+    groups = period_groups(data, period, dimension)
     return aggregated("aggregate_temporal_period", data, groups, reducer, context)
 
 
@@ -78,13 +87,14 @@ def aggregate_temporal_period(
     gets an empty array for a period without observations. Dekads count from 01; weeks are those of ISO 8601,
     in ISO's year.
     """
-    return aggregate(data, _period_groups(data.meta, period, dimension), reducer, context, out)
+    return aggregate(data, period_groups(data.meta, period, dimension), reducer, context, out)
 
 
 # --- aggregate_temporal -------------------------------------------------------------------------------------
 
 
-def _interval_groups(data: CubeMeta, intervals: Any, labels: Any, dimension: str | None) -> Groups:
+def interval_groups(data: CubeMeta, intervals: Any, labels: Any, dimension: str | None) -> Groups:
+    """The dates in each interval."""
     dim = temporal_dimension(data, dimension)
     if not isinstance(intervals, list | tuple) or not intervals:
         raise ProcessParameterInvalid(
@@ -161,7 +171,7 @@ def _interval_labels(intervals: Sequence[Any], labels: Any) -> tuple[Label, ...]
 def _describe_intervals(
     *, data: CubeMeta, intervals: Any, reducer: Callback, labels: Any, dimension: str | None, context: Any
 ) -> CubeMeta:
-    groups = _interval_groups(data, intervals, labels, dimension)
+    groups = interval_groups(data, intervals, labels, dimension)
     return aggregated("aggregate_temporal", data, groups, reducer, context)
 
 
@@ -180,4 +190,4 @@ def aggregate_temporal(
 
     Labels that are dates become dates; the default label of an interval is its start.
     """
-    return aggregate(data, _interval_groups(data.meta, intervals, labels, dimension), reducer, context, out)
+    return aggregate(data, interval_groups(data.meta, intervals, labels, dimension), reducer, context, out)

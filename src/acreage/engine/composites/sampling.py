@@ -1,0 +1,166 @@
+"""Where the pixels of a window lie on a source lattice: one compact map for all images of the lattice."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acreage.core.arrays import Array, BoolArray
+from acreage.core.grid import Box, Grid
+from acreage.engine.composites import kernels
+from acreage.processes.index_maps import make_index_map
+from acreage.processes.resample_kernels import limits, support
+
+CELL = 32
+_ROWS = 128  # of a window located at once: positions are float64 only for so many
+BYTES_A_PIXEL = {"bilinear": 8, "near": 4}
+METHODS = tuple(BYTES_A_PIXEL)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleMap:
+    """Samples of a window's pixels on one lattice.
+
+    Attributes:
+        window: target pixels.
+        frame: the lattice's pixels that any of them needs.
+        method: `bilinear` or `near`.
+        offset: (window pixels) int32: flat index in the frame of the sample, for `bilinear` of the upper left of
+            the four; -1 where there is none.
+        fraction_x, fraction_y: (window pixels) uint16, place between the four in 1/65536; empty for `near`.
+        bounds: (cell rows, cell columns, 4) int32: frame columns and rows that cells of 32 x 32 pixels need.
+    """
+
+    window: Box
+    frame: Box
+    method: str
+    offset: NDArray[np.int32]
+    fraction_x: NDArray[np.uint16]
+    fraction_y: NDArray[np.uint16]
+    bounds: NDArray[np.int32] = field(repr=False)
+
+    @property
+    def reach(self) -> int:
+        """Frame pixels that a sample reaches to the right and down."""
+        return 1 if self.method == "bilinear" else 0
+
+    def needed_blocks(self, keep: BoolArray, raster: Box, block: tuple[int, int]) -> BoolArray:
+        """Which blocks of a raster the support of kept pixels touches.
+
+        Args:
+            keep: (window pixels), flat.
+            raster: all pixels of the raster, on a spelling of the frame's lattice.
+            block: (rows, columns) of a block.
+
+        Returns:
+            (block rows, block columns).
+        """
+        needed = np.zeros((-(-raster.height // block[0]), -(-raster.width // block[1])), bool)
+        origin = self.frame.x0 - raster.x0, self.frame.y0 - raster.y0
+        kernels.mark_blocks(
+            keep, self.offset, self.window.shape, self.frame.width, CELL, self.bounds, self.reach,
+            *origin, block[1], block[0], needed,
+        )  # fmt: skip
+        return needed
+
+    def gather(
+        self,
+        frame: Array,
+        valid: BoolArray | None,
+        keep: BoolArray,
+        pixels: NDArray[np.int32],
+        out: Array,
+        ok: BoolArray,
+    ) -> None:
+        """Sample kept pixels.
+
+        Args:
+            frame: values over the frame, any number or boolean dtype.
+            valid: validity of the frame, None where all is valid.
+            keep: (window pixels), flat; False is not looked at.
+            pixels: (n) positions in the window of the pixels that are made.
+            out: (n), written where `ok`, of the frame's dtype or a wider one.
+            ok: (n), written: where there is a value.
+        """
+        flat = frame.reshape(-1)
+        masked = valid is not None
+        known = np.ones(1, bool) if valid is None else valid.reshape(-1)
+        if self.method == "near":
+            kernels.gather_near(flat, known, masked, self.offset, keep, pixels, out, ok)
+            return
+        place = (self.frame.width, self.offset, self.fraction_x, self.fraction_y, keep, pixels)
+        if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
+            kernels.gather_integers(flat, known, masked, *place, out, ok)
+        else:
+            kernels.gather_floats(flat, known, masked, *place, *limits(frame.dtype), out, ok)
+
+
+def make_sample_map(source: Grid, window: Box, method: str) -> SampleMap:
+    """Where a window's pixels lie on a lattice.
+
+    Args:
+        source: the lattice.
+        window: target pixels, on a grid of another CRS.
+        method: `bilinear` (where nothing is shrunk) or `near`.
+    """
+    frame = window.project(source, support(method, source, window))
+    if frame.size >= 2**31:
+        raise ValueError(f"a window that needs {frame.size} source pixels")
+    offset = np.empty(window.size, np.int32)
+    fractions: list[Any] = [np.empty(window.size if method == "bilinear" else 0, np.uint16) for _ in range(2)]
+    place = (frame.x0, frame.y0, frame.width, frame.height)
+    for top in range(window.y0, window.y1, _ROWS):
+        part = Box(window.grid, window.x0, top, window.x1, min(top + _ROWS, window.y1))
+        imap = make_index_map(source, part)
+        at = slice((top - window.y0) * window.width, (part.y1 - window.y0) * window.width)
+        columns, rows = imap.columns.reshape(-1), imap.rows.reshape(-1)
+        if method == "bilinear":
+            kernels.locate_bilinear(columns, rows, *place, offset[at], fractions[0][at], fractions[1][at])
+        else:
+            kernels.locate_near(columns, rows, *place, offset[at])
+    cells = (-(-window.height // CELL), -(-window.width // CELL))
+    bounds = np.empty((*cells, 4), np.int32)
+    bounds[..., :2], bounds[..., 2:] = 2**31 - 1, -1
+    kernels.cell_bounds(offset, window.shape, frame.width, CELL, bounds)
+    return SampleMap(window, frame, method, offset, fractions[0], fractions[1], bounds)
+
+
+class SampleMaps:
+    """Sample maps of the windows that are being computed, shared by threads; the oldest go first.
+
+    Args:
+        limit: bytes that are kept at most, beside those in use.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._making: dict[tuple[Grid, Box, str], threading.Lock] = {}
+        self._maps: OrderedDict[tuple[Grid, Box, str], SampleMap] = OrderedDict()
+
+    def get(self, source: Grid, window: Box, method: str) -> SampleMap:
+        """The map, made by the first thread that asks for it."""
+        key = (source, window, method)
+        with self._lock:
+            if key in self._maps:
+                self._maps.move_to_end(key)
+                return self._maps[key]
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._maps:
+                    return self._maps[key]
+            made = make_sample_map(source, window, method)
+            with self._lock:
+                self._maps[key] = made
+                self._making.pop(key, None)
+                while (
+                    sum(m.offset.nbytes * 2 for m in self._maps.values()) > self.limit and len(self._maps) > 1
+                ):
+                    self._maps.popitem(last=False)
+            return made
