@@ -199,6 +199,7 @@ class Stage:
         given: plan nodes it reads that earlier stages completed.
         windows: output boxes in running order; `(None,)` for results without x and y.
         partition: geometries per window where the target aggregates by geometry, else empty.
+        box: the pixels that later stages need of the targets; None for results without x and y.
         composite: set where the targets are computed period by period; every window is then listed once a
             period.
         periods: which period each window is for; empty without a composite.
@@ -209,6 +210,7 @@ class Stage:
     given: tuple[int, ...]
     windows: tuple[Box | None, ...]
     partition: tuple[tuple[int, ...], ...] = ()
+    box: Box | None = None
     composite: Composite | None = None
     periods: tuple[int, ...] = ()
 

@@ -20,7 +20,7 @@ from acreage.core.cube import Cube
 from acreage.core.grid import Box
 from acreage.core.inputs import AssetKey, InputAsset, ItemKey
 from acreage.core.udf import UdfRunner
-from acreage.engine.composites.task import CompositeTask
+from acreage.engine.composites.task import CompositeTask, is_plain_median
 from acreage.engine.completeness import InputsUnaccounted, Ledger, account, concerns
 from acreage.engine.executors import Executor
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, gathered, geometry_task
@@ -255,11 +255,20 @@ class Rounds:
         counts = set() if composite is None else {s.node for s in composite.sinks if s.reducer is None}
         for target in stage.targets:
             meta = self.plan.nodes[target].meta
+            if stage.box is not None and meta.box is not None:
+                meta = meta.with_box(stage.box)
             if composite is not None and target in counts:
                 sizes = [len(steps) for steps in composite.periods]
                 places[target] = CountScratch.create(folder / str(target), meta, sizes)
             elif meta.is_raster:
-                places[target] = ScratchCube.create(folder / str(target), meta)
+                # A median of integers is never NaN.
+                whole = composite is not None and self.plan.nodes[composite.source].meta.dtype.kind in "iu"
+                medians = composite is not None and all(
+                    s.reducer is None or is_plain_median(s.reducer) for s in composite.sinks
+                )
+                places[target] = ScratchCube.create(
+                    folder / str(target), meta, nan_is_null=whole and medians and meta.dtype.kind == "f"
+                )
         return places
 
     def _run_geometries(

@@ -94,8 +94,35 @@ def cut_stages(
         if index in made_by:
             shared = (made_by[index].targets,)
         groups.setdefault(shared, []).append(index)
+    wanted = demanded(nodes, outputs)
     ordered = sorted(groups.values(), key=lambda g: (max(level[i] for i in g), g[0]))
-    return tuple(_stage(nodes, group, done, budget, made_by.get(group[0])) for group in ordered)
+    return tuple(
+        _stage(nodes, group, done, budget, _union([wanted.get(i) for i in group]), made_by.get(group[0]))
+        for group in ordered
+    )
+
+
+def demanded(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> dict[int, Box | None]:
+    """The pixels that the outputs need of every node, as the footprints say; None where a node has none."""
+    wanted: dict[int, Box | None] = {i: nodes[i].meta.box for i in outputs}
+    for index in range(len(nodes) - 1, -1, -1):
+        if index not in wanted:
+            continue
+        node, region = nodes[index], wanted[index]
+        for position, source in enumerate(node.inputs):
+            full = nodes[source].meta.box
+            part = full
+            if full is not None and region is not None:
+                part = node.footprints[position](region, full).intersect(full)
+            wanted[source] = part if source not in wanted else _union([wanted[source], part])
+    return wanted
+
+
+def _union(boxes: Sequence[Box | None]) -> Box | None:
+    found: Box | None = None
+    for box in boxes:
+        found = box if found is None or box is None else found.union(box)
+    return found
 
 
 def _stage(
@@ -103,6 +130,7 @@ def _stage(
     targets: Sequence[int],
     done: set[int],
     budget: Budget,
+    box: Box | None,
     composite: Composite | None = None,
 ) -> Stage:
     alive, given = set(targets), set()
@@ -114,21 +142,21 @@ def _stage(
                 given.add(source)
             else:
                 alive.add(source)
-    stage = Stage(tuple(targets), tuple(sorted(alive)), tuple(sorted(given)), (None,))
+    stage = Stage(tuple(targets), tuple(sorted(alive)), tuple(sorted(given)), (None,), box=box)
     node = nodes[targets[0]]
     if composite is not None:
         return _composite_stage(nodes, stage, composite, budget)
     if node.process_id == AGGREGATE:
         return _geometry_stage(nodes, stage, budget)
-    if node.meta.box is None:
+    if box is None:
         _check_fits(window_bytes(Program.of(nodes, stage), None), budget, 1)
         return stage
-    return replace(stage, windows=_windows(nodes, stage, node.meta.box, budget))
+    return replace(stage, windows=_windows(nodes, stage, box, budget))
 
 
 def _composite_stage(nodes: Sequence[PlanNode], stage: Stage, composite: Composite, budget: Budget) -> Stage:
     """As few windows as the memory allows, each once a period."""
-    box = nodes[stage.targets[0]].meta.box
+    box = stage.box
     assert box is not None
     windows = composite_windows(nodes, composite, box, budget.window, _share(budget))
     if windows is None:
@@ -193,8 +221,8 @@ def _geometry_stage(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> 
     largest = max((box for box, _ in parts), key=lambda b: b.size, default=None)
     if largest is not None:
         _check_fits(window_bytes(upstream, largest), budget, min(budget.threads, len(parts)))
-    return Stage(
-        stage.targets, stage.nodes, stage.given, tuple(box for box, _ in parts), tuple(i for _, i in parts)
+    return replace(
+        stage, windows=tuple(box for box, _ in parts), partition=tuple(i for _, i in parts), box=None
     )
 
 

@@ -12,28 +12,37 @@ from typing import IO, Any
 
 import numpy as np
 
-from acreage.core.arrays import Array, null_like
+from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.errors import ScratchFailed
 from acreage.core.grid import Box
+from acreage.processes.convert import owned
 
 
 @dataclass(frozen=True)
 class ScratchCube:
-    """A raster cube on disk: a raw file of values, one of validity. Opened by its users; picklable."""
+    """A raster cube on disk: a raw file of values, one of validity. Opened by its users; picklable.
+
+    Attributes:
+        folder: of its files.
+        meta: of the cube.
+        nan_is_null: floats of which no valid one is NaN: there is no file of validity.
+    """
 
     folder: Path
     meta: CubeMeta
+    nan_is_null: bool = False
 
     @staticmethod
-    def create(folder: Path, meta: CubeMeta) -> ScratchCube:
-        """Files of zeros of the right size; what is never written reads as null.
+    def create(folder: Path, meta: CubeMeta, *, nan_is_null: bool = False) -> ScratchCube:
+        """Files of zeros of the right size; what is never written reads as null, or 0 where NaN is null.
 
         Raises:
             ScratchFailed: there is no room for them.
         """
-        cube = ScratchCube(folder, meta)
-        _make_files(folder, {"values": meta.size * meta.dtype.itemsize, "valid": meta.size})
+        cube = ScratchCube(folder, meta, nan_is_null)
+        sizes = {"values": meta.size * meta.dtype.itemsize}
+        _make_files(folder, sizes if nan_is_null else {**sizes, "valid": meta.size})
         return cube
 
     def _map(self, name: str, dtype: Any) -> np.memmap[Any, Any]:
@@ -50,7 +59,26 @@ class ScratchCube:
             return
         index = self._index(cube.meta.box, at or {})
         self._map("values", self.meta.dtype)[index] = cube.values
-        self._map("valid", np.bool_)[index] = True if cube.valid is None else cube.valid
+        if not self.nan_is_null:
+            self._map("valid", np.bool_)[index] = True if cube.valid is None else cube.valid
+
+    def write_plane(self, values: Array, valid: BoolArray | None, box: Box, at: Mapping[str, int]) -> None:
+        """Put one label of every other dimension in its place.
+
+        Args:
+            values: (rows, columns) floats, NaN where null.
+            valid: of the same shape; None: where values are not NaN.
+            box: their pixels.
+            at: positions of the labels.
+        """
+        if not values.size:
+            return
+        index = self._index(box, at)
+        shape = (*(1,) * (len(self.meta.dims) - 2), *values.shape)
+        self._map("values", self.meta.dtype)[index] = values.reshape(shape)
+        if not self.nan_is_null:
+            known = ~np.isnan(values) if valid is None else valid
+            self._map("valid", np.bool_)[index] = known.reshape(shape)
 
     def read(self, box: Box | None) -> Cube:
         """A piece, copied into memory."""
@@ -59,7 +87,10 @@ class ScratchCube:
             return Cube(np.full(meta.shape, null_like(meta.dtype), meta.dtype), None, meta)
         index = self._index(box, {})
         values = np.array(self._map("values", self.meta.dtype)[index])
-        return Cube.of(values, np.array(self._map("valid", np.bool_)[index]), meta)
+        if self.nan_is_null:
+            valid = ~np.isnan(values)
+            return Cube(values, None if valid.all() else valid, meta)
+        return owned(values, np.array(self._map("valid", np.bool_)[index]), meta)
 
     def _index(self, box: Box | None, at: Mapping[str, int]) -> Any:
         if box is None or self.meta.box is None:

@@ -117,8 +117,8 @@ def to_scl_dilation_mask(
     assert out.box is not None
     assert data.meta.box is not None
     unmarked = _values(mask1_values, "mask1_values")
-    clear = np.isin(data.values, unmarked)
-    second = np.isin(data.values, _values(mask2_values, "mask2_values"))
+    clear = _is_in(data.values, unmarked)
+    second = _is_in(data.values, _values(mask2_values, "mask2_values"))
     if data.valid is not None:
         clear = np.where(data.valid, clear, NO_DATA in unmarked)
         second &= data.valid
@@ -133,6 +133,14 @@ def to_scl_dilation_mask(
         marks = _eroded(two, int(erosion_kernel_size))
         _dilate(marks, gaussian(int(kernel2_size)), THRESHOLD_2, data.meta.box, out.box, layer)
     return Cube(found.reshape(out.shape), None, out)
+
+
+def _is_in(values: Array, wanted: tuple[int, ...]) -> BoolArray:
+    """Where values are among the wanted; classes of one byte are looked up in a table."""
+    if values.dtype != np.uint8:
+        return np.isin(values, wanted)
+    table = np.isin(np.arange(256), wanted)
+    return np.take(table, values)
 
 
 def _eroded(marked: BoolArray, size: int) -> BoolArray:

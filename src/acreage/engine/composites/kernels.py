@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from acreage.processes.kernels import compiled
 from acreage.processes.resample_numba import STEPS
@@ -192,6 +194,28 @@ def place(values, valid, masked, winner, number, frame, frame_valid):  # type: i
 
 
 @compiled
+def any_of(winner, number, frame_valid):  # type: ignore[no-untyped-def]
+    """Whether an item gives any pixel of a part of a frame (see `place`)."""
+    for r in range(winner.shape[0]):
+        for c in range(winner.shape[1]):
+            if winner[r, c] == number or (winner[r, c] < 0 and not frame_valid[r, c]):
+                return True
+    return False
+
+
+@compiled
+def all_of(winner, number):  # type: ignore[no-untyped-def]
+    """Whether an item gives every pixel of a part of a frame."""
+    for r in range(winner.shape[0]):
+        other = 0
+        for c in range(winner.shape[1]):
+            other |= winner[r, c] != number
+        if other:
+            return False
+    return True
+
+
+@compiled
 def cell_bounds(offset, shape, width, cell, bounds):  # type: ignore[no-untyped-def]
     """Smallest and largest frame column and row of the pixels of square cells; rows below columns of -1: none.
 
@@ -270,3 +294,276 @@ def mark_blocks(  # type: ignore[no-untyped-def]
                                 needed[j, i] = True
                 if done:
                     break
+
+
+@compiled
+def unpack(  # type: ignore[no-untyped-def]
+    values, has_nodata, nodata, offset, low, high, chosen, winner, number, frame, frame_valid
+):
+    """A block's numbers into a frame, with their nulls, as `engine.decode` and `place` together.
+
+    Args:
+        values: (rows, columns), numbers as the file has them.
+        has_nodata, nodata: the null value; NaN is null in any case.
+        offset: added to integers, which are then cut to `low` .. `high`; 0 adds nothing.
+        chosen: whether `winner` says which pixels are taken.
+        winner: (rows, columns), or of any shape where not `chosen`.
+        number: the item's.
+        frame, frame_valid: (rows, columns), written.
+    """
+    for r in range(values.shape[0]):
+        if chosen:
+            for c in range(values.shape[1]):
+                if winner[r, c] != number and (winner[r, c] >= 0 or frame_valid[r, c]):
+                    continue
+                value = values[r, c]
+                known = value == value and not (has_nodata and value == nodata)
+                frame[r, c] = value if offset == 0 else min(max(np.int64(value) + offset, low), high)
+                frame_valid[r, c] = known
+        elif offset == 0:
+            for c in range(values.shape[1]):
+                value = values[r, c]
+                frame[r, c] = value
+                frame_valid[r, c] = (value == value) & (not has_nodata or value != nodata)
+        else:
+            for c in range(values.shape[1]):
+                value = values[r, c]
+                frame[r, c] = min(max(np.int64(value) + offset, low), high)
+                frame_valid[r, c] = not has_nodata or value != nodata
+
+
+@compiled
+def segment_bounds(offset, shape, width, segment, bounds):  # type: ignore[no-untyped-def]
+    """First and last frame column and row that a segment of a row samples, the neighbours included.
+
+    Args:
+        offset: of every pixel, row by row (bilinear).
+        shape: (rows, columns) of the window.
+        width: of the frame.
+        segment: pixels of a segment.
+        bounds: (rows, segments, 4) int32, written: first column, first row, last column, last row; a first column
+            of -1 where some pixel has no sample.
+    """
+    for r in range(shape[0]):
+        for s in range(bounds.shape[1]):
+            first_i, first_j, last_i, last_j = width, 2**30, -1, -1
+            lost = False
+            for c in range(s * segment, min((s + 1) * segment, shape[1])):
+                at = offset[r * shape[1] + c]
+                if at < 0:
+                    lost = True
+                    break
+                j = at // width
+                i = at - j * width
+                first_i, first_j = min(first_i, i), min(first_j, j)
+                last_i, last_j = max(last_i, i + 1), max(last_j, j + 1)
+            bounds[r, s, 0] = -1 if lost else first_i
+            bounds[r, s, 1] = first_j
+            bounds[r, s, 2] = last_i
+            bounds[r, s, 3] = last_j
+
+
+@compiled
+def find_holes(words, rows_a_cell, words_a_cell, holes):  # type: ignore[no-untyped-def]
+    """Which square cells of a frame have a null pixel.
+
+    Args:
+        words: validity, eight pixels a 64-bit word, (rows, words).
+        rows_a_cell, words_a_cell: size of a cell.
+        holes: (cell rows, cell columns) boolean, written.
+    """
+    valid = np.uint64(0x0101010101010101)
+    for m in range(holes.shape[0]):
+        for n in range(holes.shape[1]):
+            together = valid
+            for r in range(m * rows_a_cell, min((m + 1) * rows_a_cell, words.shape[0])):
+                for w in range(n * words_a_cell, (n + 1) * words_a_cell):
+                    together &= words[r, w]
+            holes[m, n] = together != valid
+
+
+@compiled
+def _clean(holes, bounds, cell):  # type: ignore[no-untyped-def]
+    for j in range(bounds[1] // cell, bounds[3] // cell + 1):
+        for i in range(bounds[0] // cell, bounds[2] // cell + 1):
+            if holes[j, i]:
+                return False
+    return True
+
+
+def _sample_clean(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+    """Bilinear values where all neighbours are valid; compiled for integers and floats below."""
+    raise NotImplementedError
+
+
+def _sample_some(  # type: ignore[no-untyped-def]
+    frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good
+):
+    """Bilinear values of kept pixels; compiled for integers and floats below."""
+    raise NotImplementedError
+
+
+@compiled
+def _clean_integers(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+    half = np.int64(1 << 31)
+    for j in range(line.size):
+        at = offset[j]
+        below = at + width
+        fx, fy = np.int64(fraction_x[j]), np.int64(fraction_y[j])
+        gx, gy = np.int64(_STEPS) - fx, np.int64(_STEPS) - fy
+        total = gx * gy * np.int64(frame[at]) + fx * gy * np.int64(frame[at + 1])
+        total += gx * fy * np.int64(frame[below]) + fx * fy * np.int64(frame[below + 1])
+        line[j] = (total + half) >> np.int64(32)
+
+
+@compiled
+def _clean_floats(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+    for j in range(line.size):
+        at = offset[j]
+        below = at + width
+        fx, fy = fraction_x[j] / STEPS, fraction_y[j] / STEPS
+        a, b = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy)
+        d, e = (1.0 - fx) * fy, fx * fy
+        if fx > 0.0 and fy > 0.0:
+            total = a * frame[at] + b * frame[at + 1]
+            total = total + d * frame[below] + e * frame[below + 1]
+        else:  # a neighbour without weight must not bring its infinity in
+            total = a * frame[at]
+            if b != 0.0:
+                total += b * frame[at + 1]
+            if d != 0.0:
+                total += d * frame[below]
+            if e != 0.0:
+                total += e * frame[below + 1]
+        line[j] = total
+
+
+@overload(_sample_clean, jit_options={"nogil": True, "error_model": "numpy"})
+def _choose_clean(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+    if isinstance(frame.dtype, types.Integer):
+
+        def integers(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+            _clean_integers(frame, width, offset, fraction_x, fraction_y, line)
+
+        return integers
+
+    def floats(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+        _clean_floats(frame, width, offset, fraction_x, fraction_y, line)
+
+    return floats
+
+
+@overload(_sample_some, jit_options={"nogil": True, "error_model": "numpy"})
+def _choose_some(  # type: ignore[no-untyped-def]
+    frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good
+):
+    if isinstance(frame.dtype, types.Integer):
+
+        def integers(frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good):  # type: ignore[no-untyped-def]
+            gather_integers(
+                frame, valid, True, width, offset, fraction_x, fraction_y, keep, pixels, line, good
+            )
+
+        return integers
+
+    def floats(frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good):  # type: ignore[no-untyped-def]
+        place = (width, offset, fraction_x, fraction_y, keep, pixels)
+        gather_floats(frame, valid, True, *place, False, 0.0, 0.0, line, good)
+
+    return floats
+
+
+@compiled
+def _sort(block, comparators, width):  # type: ignore[no-untyped-def]
+    """Sort the columns of a block by a network of comparators."""
+    for k in range(comparators.shape[0]):
+        one = block[comparators[k, 0]]
+        two = block[comparators[k, 1]]
+        for j in range(width):
+            a = one[j]
+            b = two[j]
+            one[j] = a if a < b else b
+            two[j] = b if a < b else a
+
+
+@compiled
+def median_of_frames(  # type: ignore[no-untyped-def]
+    frames, valid, holes, cell, width, offset, fraction_x, fraction_y, bounds, segment, keep, comparators, starts,
+    top, out, counts
+):  # fmt: skip
+    """Medians of the bilinear samples of several images of one lattice: floats, or integers of at most 16 bits.
+
+    Segment by segment: the kept samples of all images are gathered into one block that stays in the processor's
+    cache, sorted there, and their median is written.
+
+    Args:
+        frames: (n, pixels of the frame), flat.
+        valid: (n, pixels of the frame).
+        holes: (n, cell rows, cell columns), from `find_holes`.
+        cell: side of its cells.
+        width: of the frame.
+        offset, fraction_x, fraction_y: of every pixel of the window, row by row.
+        bounds, segment: from `segment_bounds`.
+        keep: (n, pixels of the window): False is not looked at.
+        comparators: sorting networks for 0, 1, ... n elements, one behind the other.
+        starts: (n + 2): where the network for m elements begins; it ends where the next begins.
+        top: the largest value of the frames' type, infinity for floats.
+        out: (rows, columns) float32, written; NaN where nothing is kept and valid.
+        counts: (rows, columns), written: number of valid observations; not touched where it has no rows.
+    """
+    images = frames.shape[0]
+    rows, columns = out.shape
+    block = np.empty((images, segment), frames.dtype)
+    known = np.empty(segment, np.int32)
+    good = np.empty(segment, np.bool_)
+    undefined = np.empty(segment, np.bool_)
+    picked = np.arange(segment).astype(np.int32)
+    for r in range(rows):
+        for s in range(bounds.shape[1]):
+            first = r * columns + s * segment
+            size = min(segment, columns - s * segment)
+            here = slice(first, first + size)
+            whole = True
+            used = 0
+            for j in range(size):
+                known[j] = 0
+                undefined[j] = False
+            for k in range(images):
+                kept = 0
+                line_keep = keep[k, here]
+                for j in range(size):
+                    kept += line_keep[j]
+                if kept == 0:
+                    continue
+                line = block[used]
+                used += 1
+                if kept == size and bounds[r, s, 0] >= 0 and _clean(holes[k], bounds[r, s], cell):
+                    _sample_clean(  # type: ignore[no-untyped-call]
+                        frames[k], width, offset[here], fraction_x[here], fraction_y[here], line[:size]
+                    )
+                    for j in range(size):
+                        known[j] += 1
+                        # Only NaN is unequal to itself, which no integer is.
+                        undefined[j] |= line[j] != line[j]
+                    continue
+                whole = False
+                _sample_some(  # type: ignore[no-untyped-call]
+                    frames[k], valid[k], width, offset[here], fraction_x[here], fraction_y[here], line_keep,
+                    picked[:size], line[:size], good[:size],
+                )  # fmt: skip
+                for j in range(size):
+                    undefined[j] |= good[j] and line[j] != line[j]
+                    line[j] = line[j] if good[j] else top
+                    known[j] += good[j]
+            _sort(block, comparators[starts[used] : starts[used + 1]], size)
+            target = out[r, s * segment : s * segment + size]
+            for j in range(size):
+                m = used if whole else known[j]
+                if m == 0 or undefined[j]:
+                    target[j] = np.nan
+                    continue
+                low, high = np.float64(block[(m - 1) // 2, j]), np.float64(block[m // 2, j])
+                target[j] = np.float32(low if low == high else low * 0.5 + high * 0.5)
+            if counts.shape[0] > 0:
+                for j in range(size):
+                    counts[r, s * segment + j] = known[j]

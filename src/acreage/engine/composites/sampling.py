@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from acreage.core.arrays import Array, BoolArray
 from acreage.core.grid import Box, Grid
 from acreage.engine.composites import kernels
 from acreage.processes.index_maps import make_index_map
+from acreage.processes.kernels import sorting_network
 from acreage.processes.resample_kernels import limits, support
 
 CELL = 32
+SEGMENT = 128
 _ROWS = 128  # of a window located at once: positions are float64 only for so many
 BYTES_A_PIXEL = {"bilinear": 8, "near": 4}
 METHODS = tuple(BYTES_A_PIXEL)
@@ -28,12 +30,13 @@ class SampleMap:
 
     Attributes:
         window: target pixels.
-        frame: the lattice's pixels that any of them needs.
+        frame: the lattice's pixels that any of them needs, whole cells of 32 wide.
         method: `bilinear` or `near`.
         offset: (window pixels) int32: flat index in the frame of the sample, for `bilinear` of the upper left of
             the four; -1 where there is none.
         fraction_x, fraction_y: (window pixels) uint16, place between the four in 1/65536; empty for `near`.
         bounds: (cell rows, cell columns, 4) int32: frame columns and rows that cells of 32 x 32 pixels need.
+        segments: (rows, segments, 4) int32: the same of segments of 128 pixels of a row; empty for `near`.
     """
 
     window: Box
@@ -43,6 +46,7 @@ class SampleMap:
     fraction_x: NDArray[np.uint16]
     fraction_y: NDArray[np.uint16]
     bounds: NDArray[np.int32] = field(repr=False)
+    segments: NDArray[np.int32] = field(repr=False)
 
     @property
     def reach(self) -> int:
@@ -100,6 +104,51 @@ class SampleMap:
             kernels.gather_floats(flat, known, masked, *place, *limits(frame.dtype), out, ok)
 
 
+def medians(
+    samples: SampleMap,
+    frames: Array,
+    valid: BoolArray,
+    keep: BoolArray,
+    out: NDArray[np.float32],
+    counts: NDArray[np.int32] | None = None,
+) -> None:
+    """Medians of kept bilinear samples of several images of one lattice.
+
+    Args:
+        samples: where the window lies on it, `bilinear`.
+        frames: (n, frame rows, frame columns), float32, or integers of at most 16 bits.
+        valid: of the same shape.
+        keep: (n, window pixels).
+        out: (rows, columns) of the window, written; NaN where no observation is left.
+        counts: (rows, columns), written where given: number of observations.
+    """
+    number = len(frames)
+    networks = [sorting_network(m) for m in range(number + 1)]
+    starts = np.concatenate([[0], np.cumsum([len(n) for n in networks])]).astype(np.int64)
+    cells = (number, -(-samples.frame.height // CELL), samples.frame.width // CELL)
+    holes = np.empty(cells, bool)
+    for one, found in zip(valid, holes, strict=True):
+        kernels.find_holes(one.view(np.uint64), CELL, CELL // 8, found)
+    kernels.median_of_frames(
+        frames.reshape(number, -1),
+        valid.reshape(number, -1),
+        holes,
+        CELL,
+        samples.frame.width,
+        samples.offset,
+        samples.fraction_x,
+        samples.fraction_y,
+        samples.segments,
+        SEGMENT,
+        keep,
+        np.concatenate(networks),
+        starts,
+        frames.dtype.type(np.inf if frames.dtype.kind == "f" else np.iinfo(frames.dtype).max),
+        out,
+        np.zeros((0, 0), np.int32) if counts is None else counts,
+    )
+
+
 def make_sample_map(source: Grid, window: Box, method: str) -> SampleMap:
     """Where a window's pixels lie on a lattice.
 
@@ -109,6 +158,7 @@ def make_sample_map(source: Grid, window: Box, method: str) -> SampleMap:
         method: `bilinear` (where nothing is shrunk) or `near`.
     """
     frame = window.project(source, support(method, source, window))
+    frame = replace(frame, x1=frame.x1 + -frame.width % CELL)
     if frame.size >= 2**31:
         raise ValueError(f"a window that needs {frame.size} source pixels")
     offset = np.empty(window.size, np.int32)
@@ -127,7 +177,11 @@ def make_sample_map(source: Grid, window: Box, method: str) -> SampleMap:
     bounds = np.empty((*cells, 4), np.int32)
     bounds[..., :2], bounds[..., 2:] = 2**31 - 1, -1
     kernels.cell_bounds(offset, window.shape, frame.width, CELL, bounds)
-    return SampleMap(window, frame, method, offset, fractions[0], fractions[1], bounds)
+    segments = np.empty(
+        (window.height, -(-window.width // SEGMENT) if method == "bilinear" else 0, 4), np.int32
+    )
+    kernels.segment_bounds(offset, window.shape, frame.width, SEGMENT, segments)
+    return SampleMap(window, frame, method, offset, fractions[0], fractions[1], bounds, segments)
 
 
 class SampleMaps:

@@ -7,6 +7,7 @@ than one band's kept observations of one period are in memory.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,18 +23,22 @@ from acreage.core.inputs import ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.composites.model import Composite, Sink
 from acreage.engine.composites.observations import StepObservations
-from acreage.engine.composites.sampling import SampleMaps
+from acreage.engine.composites.sources import SampledSource, observations_of
+from acreage.engine.composites.sampling import SampleMap, SampleMaps, medians
 from acreage.engine.composites.timewise import has_dates, on_dates
 from acreage.engine.plan import Context, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program
 from acreage.engine.sources import SourceOp
 from acreage.engine.store import CountScratch, ScratchCube, Stored, read_stored
+from acreage.processes.callback import Callback, ParameterRef
 from acreage.processes.comparison import is_valid
 from acreage.processes.convert import check_dtype
 from acreage.processes.masking import masked_where
 
 MAPS = SampleMaps(192_000_000)
 """Where the windows of this process lie on the lattices of their sources."""
+
+_local = threading.local()
 
 Part = tuple[Box | None, int]
 """A window and a period."""
@@ -105,11 +110,7 @@ class CompositeTask:
             if not keep.any():
                 break
 
-        def read(item: Any, band: str, source: Box) -> tuple[Array, BoolArray | None] | None:
-            return op.read_band(item, band, source, context)
-
-        items = op.steps[step].without(op.collection, context.dropped)
-        return StepObservations(op, items, window, keep.reshape(-1), MAPS, read)
+        return observations_of(op, op.steps[step], window, keep.reshape(-1), MAPS, context)
 
     def _masked_where(self, step: int, window: Box, context: Context) -> Iterator[BoolArray]:
         """(rows, columns) of each mask, those without dates first: what they null needs no others."""
@@ -136,6 +137,10 @@ class CompositeTask:
             return ()
         parts = self.composite.timewise
         nodes = {**self.nodes, **on_dates(self.nodes, parts.nodes, [label])}
+        for index in parts.nodes:
+            op = nodes[index].op
+            if isinstance(op, SourceOp):
+                nodes[index] = replace(nodes[index], op=SampledSource(op, MAPS))
         program = Program(nodes, parts.nodes, frozenset(parts.given), tuple(dict.fromkeys(masks)))
         # Masks may lie on another spelling of the grid.
         return program.run(window, partial(read_stored, self.stored), context)
@@ -150,6 +155,9 @@ class CompositeTask:
         window: Box,
         period: int,
     ) -> None:
+        sinks = [s for s in self.composite.sinks if band in s.bands]
+        if self._median_at_once(band, observations, sinks, window, period):
+            return
         meta = self.nodes[self.composite.source].meta
         name = self._source.bands[band]
         stack = np.empty((len(observations), pixels.size), meta.dtype)
@@ -162,9 +170,7 @@ class CompositeTask:
         if meta.dtype.kind == "f":
             stack[~ok] = np.nan
         data = Masked(stack, ok, True, labels)
-        for sink in self.composite.sinks:
-            if band not in sink.bands:
-                continue
+        for sink in sinks:
             at = sink.bands.index(band)
             place = self.stored[sink.node]
             if isinstance(place, CountScratch):
@@ -174,6 +180,55 @@ class CompositeTask:
             else:
                 assert isinstance(place, ScratchCube)
                 place.write(self._reduced(sink, data, pixels, window), {"t": period, "bands": at})
+
+    def _median_at_once(
+        self,
+        band: int,
+        observations: Sequence[StepObservations],
+        sinks: Sequence[Sink],
+        window: Box,
+        period: int,
+    ) -> bool:
+        """Sample and sort in one pass, where all dates lie on one lattice and plain medians are asked for."""
+        name = self._source.bands[band]
+        kept = [o for o in observations if o.any_kept]
+        maps = [o.samples(name) for o in kept]
+        if not maps or any(m is None or m is not maps[0] for m in maps):
+            return False
+        samples, dtype = maps[0], np.result_type(*(o.dtype(name) for o in kept))
+        assert samples is not None
+        if not self._medians_suffice(samples, dtype, sinks):
+            return False
+        for observed in observations:
+            if not observed.any_kept:
+                observed.skip(name)
+        frames = _buffer("frames", (len(kept), *samples.frame.shape), dtype)
+        valid = _buffer("valid", frames.shape, np.dtype(bool))
+        for observed, frame, known in zip(kept, frames, valid, strict=True):
+            observed.fill_frame(name, samples, frame, known)
+        keep = np.stack([o.keep for o in kept])
+        floats = dtype.kind == "f"
+        counted = (
+            np.empty(window.shape, np.int32) if floats or any(s.reducer is None for s in sinks) else None
+        )
+        out: NDArray[np.float32] = np.empty(window.shape, np.float32)
+        medians(samples, frames, valid, keep, out, counted)
+        for sink in sinks:
+            place, at = self.stored[sink.node], sink.bands.index(band)
+            if isinstance(place, CountScratch):
+                assert counted is not None
+                place.write(counted, window, period, at)
+            else:
+                assert isinstance(place, ScratchCube)
+                known = counted > 0 if floats and counted is not None else None
+                place.write_plane(out, known, window, {"t": period, "bands": at})
+        return True
+
+    def _medians_suffice(self, samples: SampleMap, dtype: np.dtype[Any], sinks: Sequence[Sink]) -> bool:
+        small = dtype == np.float32 or (dtype.kind in "iu" and dtype.itemsize <= 2)
+        same = dtype == self.nodes[self.composite.source].meta.dtype
+        reducers = [s.reducer for s in sinks if s.reducer is not None]
+        return small and same and samples.method == "bilinear" and all(map(is_plain_median, reducers))
 
     def _reduced(self, sink: Sink, data: Masked, pixels: NDArray[np.int32], window: Box) -> Cube:
         """One band of one period: the reducer's result at the kept pixels, and what it makes of nothing elsewhere."""
@@ -196,6 +251,23 @@ class CompositeTask:
             valid[where] = True if result.valid is None else result.valid
         plane = (1, 1, *window.shape)
         return Cube.of(values.reshape(plane), valid.reshape(plane), _plane_meta(meta, window))
+
+
+def is_plain_median(reducer: Callback) -> bool:
+    """Whether a reducer is the median of the valid values, and nothing else."""
+    if reducer.process_ids != ("median",):
+        return False
+    arguments = reducer.nodes[0].arguments
+    return arguments.get("data") == ParameterRef("data") and arguments.get("ignore_nodata", True) is True
+
+
+def _buffer(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Memory of this thread that its next task uses again: fresh pages cost as much as filling them."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    held: dict[str, Array] = _local.__dict__.setdefault("buffers", {})
+    if name not in held or held[name].size < size:
+        held[name] = np.empty(size, np.uint8)
+    return held[name][:size].view(dtype).reshape(shape)
 
 
 def _plane_meta(meta: CubeMeta, window: Box) -> CubeMeta:

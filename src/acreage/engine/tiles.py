@@ -1,0 +1,214 @@
+"""Blocks of plain tiled GeoTIFFs, decompressed without GDAL.
+
+Reading a block through GDAL costs a copy into its cache, another out of it, and its own inflate; where a file is
+as simple as the ones that archives publish (local, tiled, one band, a usual compression), its blocks are
+decompressed straight from the file by imagecodecs. Whatever is not that simple, and whatever fails, is read by
+`readers.read_raster`, which also says what is wrong. docs/decisions/0017 has the measurements.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from affine import Affine
+
+from acreage.catalog.headers import is_local
+from acreage.catalog.items import Raster
+from acreage.core.arrays import Array
+from acreage.core.errors import InvalidInput
+from acreage.core.grid import Box, Grid
+
+_FILES = 4096  # headers that are kept
+_DECOMPRESS: Mapping[int, Callable[..., Any]] = {
+    5: imagecodecs.lzw_decode,
+    8: imagecodecs.deflate_decode,
+    32946: imagecodecs.deflate_decode,
+    50000: imagecodecs.zstd_decode,
+}
+"""By TIFF's numbers of compressions."""
+_UNDO: Mapping[int, Callable[..., Any]] = {2: imagecodecs.delta_decode, 3: imagecodecs.floatpred_decode}
+"""By TIFF's numbers of predictors."""
+_local = threading.local()
+
+
+class NotSimple(Exception):
+    """A file, or a block of it, that is left to GDAL."""
+
+
+@dataclass(frozen=True)
+class TiledFile:
+    """Where the blocks of a file lie.
+
+    Attributes:
+        path: of the file.
+        box: its pixels on the lattice of its raster.
+        block: (rows, columns) of a block.
+        dtype: of its pixels.
+        compression, predictor: as TIFF numbers them.
+        offsets, sizes: of every block in bytes, row by row; a size of 0 is a block that is not there.
+    """
+
+    path: str
+    box: Box
+    block: tuple[int, int]
+    dtype: np.dtype[Any]
+    compression: int
+    predictor: int
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def columns(self) -> int:
+        """Number of blocks beside each other."""
+        return -(-self.box.width // self.block[1])
+
+    def box_of(self, row: int, column: int) -> Box:
+        """The pixels of a block, cut to the file."""
+        x, y = self.box.x0 + column * self.block[1], self.box.y0 + row * self.block[0]
+        return Box(
+            self.box.grid, x, y, min(x + self.block[1], self.box.x1), min(y + self.block[0], self.box.y1)
+        )
+
+    @contextmanager
+    def opened(self) -> Iterator[int]:
+        """A file descriptor for `decoded`.
+
+        Raises:
+            NotSimple: the file cannot be opened.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise NotSimple(str(error)) from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def decoded(self, descriptor: int, row: int, column: int) -> Array:
+        """A block's pixels, (rows, columns) of a whole block, in memory that the thread's next block reuses.
+
+        Raises:
+            NotSimple: it is not there, or cannot be decompressed.
+        """
+        number = row * self.columns + column
+        size = self.sizes[number]
+        if not size:
+            raise NotSimple("an absent block")
+        count = self.block[0] * self.block[1] * self.dtype.itemsize
+        try:
+            data = os.pread(descriptor, size, self.offsets[number])
+            if self.compression == 1:
+                flat = np.frombuffer(data, np.uint8).copy()
+            else:
+                flat = np.frombuffer(_DECOMPRESS[self.compression](data, out=_buffer(count)), np.uint8)
+            if flat.size != count or len(data) != size:
+                raise NotSimple("a block of another size")
+            pixels = flat.view(self.dtype).reshape(self.block)
+            if self.predictor == 1:
+                return pixels
+            if self.predictor == 2:
+                return np.asarray(_UNDO[2](pixels, axis=-1, out=pixels))
+            return np.asarray(_UNDO[3](pixels, axis=-1))
+        except (OSError, RuntimeError, ValueError) as error:  # imagecodecs raises RuntimeErrors of its own
+            raise NotSimple(str(error)) from error
+
+
+def _buffer(size: int) -> Array:
+    kept: Array | None = getattr(_local, "buffer", None)
+    if kept is None or kept.size < size:
+        kept = _local.buffer = np.empty(size, np.uint8)
+    return kept[:size]
+
+
+class _Files:
+    """Headers by file and raster, the latest asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[str, int, Box], TiledFile | None] = OrderedDict()
+
+    def get(self, raster: Raster) -> TiledFile | None:
+        key = (raster.href, raster.band_index, raster.box)
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        found = _look_at(raster)
+        with self._lock:
+            self._known[key] = found
+            if len(self._known) > _FILES:
+                self._known.popitem(last=False)
+        return found
+
+
+_files = _Files()
+
+
+def tiled_file(raster: Raster) -> TiledFile | None:
+    """The blocks of a raster's file; None where GDAL is to read it."""
+    return _files.get(raster)
+
+
+def _look_at(raster: Raster) -> TiledFile | None:
+    if not is_local(raster.href) or raster.band_index != 1:
+        return None
+    try:
+        with tifffile.TiffFile(raster.href) as file:
+            page = file.pages.first
+            if file.byteorder != "<" or not _is_simple(page) or not _is_at(page, raster.box):
+                return None
+            return TiledFile(
+                raster.href,
+                raster.box,
+                (int(page.tilelength), int(page.tilewidth)),
+                np.dtype(page.dtype),
+                int(page.compression),
+                int(page.predictor),
+                tuple(page.dataoffsets),
+                tuple(page.databytecounts),
+            )
+    except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError):
+        return None  # GDAL will say what is wrong
+
+
+def _is_simple(page: tifffile.TiffPage) -> bool:
+    return bool(
+        page.is_tiled
+        and page.samplesperpixel == 1
+        and page.compression in (1, *_DECOMPRESS)
+        and page.predictor in (1, *_UNDO)
+        and page.dtype is not None
+        and np.dtype(page.dtype).kind in "uif"
+        and page.bitspersample == 8 * np.dtype(page.dtype).itemsize
+        and page.fillorder == 1
+    )
+
+
+def _is_at(page: tifffile.TiffPage, box: Box) -> bool:
+    """Whether the file says by an EPSG code and a corner that it has just the pixels of a box."""
+    if (page.imagelength, page.imagewidth) != box.shape:
+        return False
+    tags: Mapping[str, Any] = page.geotiff_tags or {}
+    code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))
+    scale, tie = tags.get("ModelPixelScale"), tags.get("ModelTiepoint")
+    plain = tags.get("ModelTransformation") is None and tags.get("GTRasterTypeGeoKey") == 1
+    if not plain or code is None or scale is None or tie is None or len(tie) != 6 or any(tie[:2]):
+        return False
+    if f"EPSG:{int(code)}" != box.grid.crs:
+        return False
+    try:
+        grid = Grid.of_transform(box.grid.crs, Affine(scale[0], 0, tie[3], 0, -scale[1], tie[4]))
+    except InvalidInput:
+        return False
+    place = grid.box_of_transform(Affine(scale[0], 0, tie[3], 0, -scale[1], tie[4]), box.width, box.height)
+    return grid.aligned_with(box.grid) and place.on(box.grid) == box
