@@ -71,10 +71,7 @@ def estimate(nodes: Sequence[PlanNode], stages: Sequence[Stage], budget: Budget)
                 regions = [r.get(index) for r in map(program.regions, stage.distinct_windows)]
                 _tally_source(op, [r for r in regions if r is not None and not r.is_empty], tally)
     scratch = sum(
-        cube_bytes(nodes[t].meta, s.box)
-        for s in stages
-        for t in s.targets
-        if nodes[t].meta.is_raster
+        cube_bytes(nodes[t].meta, s.box) for s in stages for t in s.targets if nodes[t].meta.is_raster
     )
     seconds = (
         tally.decoded * SECONDS_PER_DECODED_BYTE

@@ -15,6 +15,7 @@ from acreage.core.grid import Box
 from acreage.core.temporal import format_instant
 from acreage.core.udf import LabelledArray, UdfCode
 from acreage.engine.plan import Context
+from acreage.processes.merge import joined
 from acreage.processes.registry import Blocks, cube_processes
 
 
@@ -52,6 +53,15 @@ class ProcessOp:
         """Run the process on the inputs."""
         arguments = {name: fill(value, inputs) for name, value in self.arguments.items()}
         return cube_processes()[self.process_id].run(**arguments, out=out)
+
+
+@dataclass(frozen=True)
+class JoinOp:
+    """A chain of merge_cubes without overlap: every cube is copied once instead of once a merge."""
+
+    def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
+        """Put the inputs together."""
+        return joined(inputs, out)
 
 
 @dataclass(frozen=True, eq=False)

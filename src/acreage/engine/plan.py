@@ -200,6 +200,7 @@ class Stage:
         windows: output boxes in running order; `(None,)` for results without x and y.
         partition: geometries per window where the target aggregates by geometry, else empty.
         box: the pixels that later stages need of the targets; None for results without x and y.
+        derived: True where the targets are computed while they are written, and there are no windows.
         composite: set where the targets are computed period by period; every window is then listed once a
             period.
         periods: which period each window is for; empty without a composite.
@@ -211,6 +212,7 @@ class Stage:
     windows: tuple[Box | None, ...]
     partition: tuple[tuple[int, ...], ...] = ()
     box: Box | None = None
+    derived: bool = False
     composite: Composite | None = None
     periods: tuple[int, ...] = ()
 

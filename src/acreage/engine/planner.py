@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from acreage.catalog.items import Catalog
 from acreage.core.errors import InvalidInput
@@ -13,11 +13,13 @@ from acreage.engine.composites.find import REWRITE as COMPOSITE
 from acreage.engine.composites.find import Found, find_composites
 from acreage.engine.estimate import estimate
 from acreage.engine.graph import Graph
-from acreage.engine.plan import Plan, PlanNode, SourceSummary
+from acreage.engine.joins import REWRITE as JOIN
+from acreage.engine.joins import join_merges
+from acreage.engine.plan import Plan, SourceSummary
 from acreage.engine.quarantine import NOTHING, QuarantineList
-from acreage.engine.stages import Budget, cut_stages
+from acreage.engine.stages import Budget, cut_stages, needed_by
 
-REWRITES = (COMPOSITE,)
+REWRITES = (COMPOSITE, JOIN)
 """Names of what a plan may compute in another order than its graph says, with the same result."""
 _NAMED = 12  # absent tiles that a note names
 
@@ -51,8 +53,11 @@ def make_plan(
     nodes, outputs, sources = compile_graph(graph, catalog, udf)
     targets = [o.node for o in outputs]
     found = Found()
+    joins: tuple[str, ...] = ()
     if COMPOSITE not in without:
         found = find_composites(nodes, needed_by(nodes, targets))
+    if JOIN not in without:
+        nodes, joins = join_merges(nodes, needed_by(nodes, targets), targets)
     stages = cut_stages(nodes, targets, budget, found.composites)
     expected = expectations(nodes, sources, quarantined)
     return Plan(
@@ -62,7 +67,9 @@ def make_plan(
         sources=sources,
         estimate=estimate(nodes, stages, budget),
         threads=budget.threads,
-        notes=tuple(dict.fromkeys((*found.notes, *(n for source in sources for n in _notes(source))))),
+        notes=tuple(
+            dict.fromkeys((*found.notes, *joins, *(n for source in sources for n in _notes(source))))
+        ),
         expected=expected,
         inspections=inspections(nodes, sources, expected),
     )
@@ -78,15 +85,6 @@ def check_rewrites(names: Collection[str]) -> None:
         raise InvalidInput(
             f"There is no rewrite {', '.join(map(repr, unknown))}.", hint=f"There are {', '.join(REWRITES)}."
         )
-
-
-def needed_by(nodes: Sequence[PlanNode], targets: Sequence[int]) -> frozenset[int]:
-    """The nodes that some nodes are computed from, these included."""
-    needed = set(targets)
-    for index in range(len(nodes) - 1, -1, -1):
-        if index in needed:
-            needed.update(nodes[index].inputs)
-    return frozenset(needed)
 
 
 def _notes(source: SourceSummary) -> list[str]:

@@ -22,6 +22,7 @@ from acreage.core.inputs import AssetKey, InputAsset, ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.composites.task import CompositeTask, is_plain_median
 from acreage.engine.completeness import InputsUnaccounted, Ledger, account, concerns
+from acreage.engine.derived import DerivedCube
 from acreage.engine.executors import Executor
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, gathered, geometry_task
 from acreage.engine.plan import Context, Fault, Plan, PlanNode, Stage, WindowLog
@@ -226,6 +227,11 @@ class Rounds:
         state = self._stages[number]
         if self.plan.nodes[stage.targets[0]].process_id == AGGREGATE:
             self._run_geometries(number, stage, todo, given)
+            return
+        if stage.derived:
+            target = stage.targets[0]
+            program = Program.of(self.plan.nodes, stage)
+            self.stored[target] = DerivedCube(program, given, self.plan.nodes[target].meta)
             return
         if not state.places:
             state.places = self._places(stage, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -13,6 +13,7 @@ from acreage.core.grid import Box
 from acreage.engine.composites.memory import composite_bytes, composite_windows
 from acreage.engine.composites.model import Composite
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, shapes_on
+from acreage.engine.ops import JoinOp, ProcessOp
 from acreage.engine.plan import PlanNode, Stage
 from acreage.engine.program import Program
 from acreage.processes.registry import Blocks, Span
@@ -51,6 +52,8 @@ def completed_nodes(
     done = set(outputs)
     for composite in composites:
         done.update(composite.targets, composite.timewise.given)
+    if composites:
+        done.update(_undated_inputs(nodes, needed_by(nodes, outputs)))
     for index, node in enumerate(nodes):
         flat = not node.meta.is_raster
         if flat and node.inputs:
@@ -61,6 +64,26 @@ def completed_nodes(
             if flat or _unbounded(node, position, nodes[source].meta):
                 done.add(source)
     return done
+
+
+def _undated_inputs(nodes: Sequence[PlanNode], alive: Collection[int]) -> Iterator[int]:
+    """Rasters without dates, computed from loads, that cubes with dates are made of: read once for all dates."""
+    for index in alive:
+        if "t" not in nodes[index].meta.names:
+            continue
+        for source in nodes[index].inputs:
+            meta = nodes[source].meta
+            if meta.is_raster and "t" not in meta.names and nodes[source].inputs:
+                yield source
+
+
+def needed_by(nodes: Sequence[PlanNode], targets: Sequence[int]) -> frozenset[int]:
+    """The nodes that some nodes are computed from, these included."""
+    needed = set(targets)
+    for index in range(len(nodes) - 1, -1, -1):
+        if index in needed:
+            needed.update(nodes[index].inputs)
+    return frozenset(needed)
 
 
 def _unbounded(node: PlanNode, position: int, given: CubeMeta) -> bool:
@@ -96,10 +119,23 @@ def cut_stages(
         groups.setdefault(shared, []).append(index)
     wanted = demanded(nodes, outputs)
     ordered = sorted(groups.values(), key=lambda g: (max(level[i] for i in g), g[0]))
-    return tuple(
+    stages = [
         _stage(nodes, group, done, budget, _union([wanted.get(i) for i in group]), made_by.get(group[0]))
         for group in ordered
-    )
+    ]
+    read = {i for stage in stages for i in stage.given}
+    return tuple(_derived(nodes, s) if composites and not read & set(s.targets) else s for s in stages)
+
+
+def _derived(nodes: Sequence[PlanNode], stage: Stage) -> Stage:
+    """The stage without windows, where its one float result is a pure function of what lies on scratch."""
+    meta = nodes[stage.targets[0]].meta
+    pure = all(isinstance(nodes[i].op, ProcessOp | JoinOp) for i in stage.nodes)
+    # Integers are looked at twice: for a null value that is free, and to be written.
+    fits = len(stage.targets) == 1 and meta.is_raster and meta.dtype.kind == "f" and stage.composite is None
+    if not (pure and fits and stage.given) or stage.partition:
+        return stage
+    return replace(stage, windows=(), derived=True)
 
 
 def demanded(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> dict[int, Box | None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -158,7 +158,20 @@ class CountScratch:
         return Cube(parts.sum(axis=0, dtype=meta.dtype).reshape(meta.shape), None, meta)
 
 
-Stored = ScratchCube | CountScratch | Cube
+class Readable(Protocol):
+    """A completed node."""
+
+    @property
+    def meta(self) -> CubeMeta:
+        """Of the cube."""
+        ...
+
+    def read(self, box: Box | None) -> Cube:
+        """A piece; all of it for None."""
+        ...
+
+
+Stored = Readable | Cube
 
 
 def read_stored(stored: Mapping[int, Stored], node: int, box: Box | None) -> Cube:

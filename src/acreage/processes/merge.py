@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -304,6 +304,8 @@ def merge_cubes(
     Where both have labels, the resolver gives the value (nulls are handed to it as they are). A cube that
     lacks a dimension is repeated for every label of it. Cubes on different grids are refused, not resampled.
     """
+    if not overlaps(cube1.meta, cube2.meta):
+        return joined((cube1, cube2), out)
     values = np.full(out.shape, null_like(out.dtype), out.dtype)
     valid = np.zeros(out.shape, bool)
     first, second = _spread(cube1, out), _spread(cube2, out)
@@ -325,3 +327,25 @@ def merge_cubes(
         values[at] = np.broadcast_to(result.values, shape).astype(out.dtype, copy=False)
         valid[at] = True if result.valid is None else np.broadcast_to(result.valid, shape)
     return owned(values, valid, out)
+
+
+def overlaps(cube1: CubeMeta, cube2: CubeMeta) -> bool:
+    """Whether two cubes that are merged have values of the same labels and pixels."""
+    return _overlap_size(cube1, cube2, _wider(cube1, cube2)) > 0
+
+
+def joined(cubes: Sequence[Cube], out: CubeMeta) -> Cube:
+    """Cubes without overlap in one, each copied once; nulls where none has a value."""
+    parts = [_spread(cube, out) for cube in cubes]
+    values = np.empty(out.shape, out.dtype)
+    valid = np.empty(out.shape, bool)
+    if sum(math.prod(len(w) for w in part.where) for part in parts) < values.size:
+        values[...], valid[...] = null_like(out.dtype), False
+    for part in parts:
+        at = _open(part.where)
+        values[at] = part.values
+        valid[at] = True if part.valid is None else part.valid
+        if part.valid is not None and part.values.dtype.kind != out.dtype.kind:
+            # Other types have other values under their nulls.
+            np.copyto(values[at], null_like(out.dtype), where=~part.valid)
+    return Cube(values, None if valid.all() else valid, out)

@@ -14,7 +14,7 @@ from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, Grid
 from acreage.engine.composites import kernels
-from acreage.engine.composites.winners import settled_winner
+from acreage.engine.composites.winners import MOST_ITEMS, winners
 from acreage.engine.composites.sampling import METHODS, SampleMap, SampleMaps
 from acreage.engine.mosaic import Pixels, ReadBand, StepMosaic
 from acreage.engine.placement import EDGE, moved_to, on_lattice
@@ -51,6 +51,7 @@ class StepObservations:
     log: WindowLog
     read: ReadBand
     unread: set[tuple[str, str]] = field(default_factory=set)
+    _winners: dict[Box, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.any_kept = bool(self.keep.any())
@@ -160,10 +161,15 @@ class StepObservations:
                     _put(read, part, samples, mine, n, frame, valid)
 
     def _winner(self, frame: Box) -> NDArray[Any]:
-        """Per pixel of a frame the item that it is taken from; by the files' places alone where none has nulls."""
-        group = self._groups[0]
-        found = settled_winner(self.step.items, group, self.op.reference, frame, self.read)
-        return self.mosaic.winner(group, frame) if found is None else found
+        """Per pixel of a frame the item that it is taken from; found once for all bands of a resolution."""
+        if frame not in self._winners:
+            group, reference = self._groups[0], self.op.reference
+            grids = {i.rasters[reference].box.grid.crs for i in self.step.items if reference in i.rasters}
+            if grids <= {frame.grid.crs} and len(self.step.items) <= MOST_ITEMS:
+                self._winners[frame] = winners(self.step.items, group, reference, frame, self.read)
+            else:
+                self._winners[frame] = self.mosaic.winner(group, frame)
+        return self._winners[frame]
 
     def _unpack(
         self,

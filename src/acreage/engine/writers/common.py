@@ -46,6 +46,8 @@ class Encoding:
 
     def encode(self, cube: Cube) -> Array:
         """Values in the file's dtype with nulls filled."""
+        if self.dtype.kind == "f" and cube.values.dtype == self.dtype:
+            return cube.values  # NaN stands under every null already
         values = cube.values.astype(self.dtype)
         if cube.valid is not None:
             assert self.nodata is not None
