@@ -37,6 +37,7 @@ class EmbeddedRunner:
         tolerance: what may fail before a job does.
         inspect: looks at the files before the first window.
         quarantine: products that no job uses.
+        without: names of rewrites that plans do not use.
     """
 
     catalog: Catalog
@@ -46,6 +47,7 @@ class EmbeddedRunner:
     tolerance: Tolerance = NONE
     inspect: Inspect | None = None
     quarantine: Quarantine | None = None
+    without: frozenset[str] = frozenset()
     _lost: dict[EntryKey, QuarantineEntry] = field(default_factory=dict)
 
     def run(self, graph: Mapping[str, Any], out: Path, progress: Progress | None = None) -> JobResult:
@@ -53,7 +55,7 @@ class EmbeddedRunner:
         known = self.quarantine.read() if self.quarantine is not None else NOTHING
         # What an earlier job of this run lost is out of the run, even where the journal only proposes it.
         known = QuarantineList({**known.entries, **self._lost}, known.damaged)
-        plan = make_plan(parse_graph(graph), self.catalog, self.budget, self.udf, known)
+        plan = make_plan(parse_graph(graph), self.catalog, self.budget, self.udf, known, self.without)
         done = run_plan(
             plan,
             out,
@@ -65,10 +67,11 @@ class EmbeddedRunner:
             progress=progress,
         )
         self._lost.update(lost(done.inputs.failed, out.name))
-        usage = {
+        usage: dict[str, float | int | str] = {
             "wall_seconds": round(done.usage.seconds, 3),
             "cpu_seconds": round(done.usage.cpu_seconds, 3),
             "peak_memory_bytes": done.usage.peak_memory,
+            "peak_memory_stage": done.usage.peak_stage,
             "source_pixels": done.usage.source_pixels,
         }
         if done.usage.remote:

@@ -20,6 +20,7 @@ from acreage.cli.inputs import (
 )
 from acreage.cli.plan_table import bytes_text, print_plan
 from acreage.cli.runtime import (
+    NoRewriteOption,
     budget_of,
     catalog_at,
     parameters_of,
@@ -47,6 +48,7 @@ def execute(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print the plan and compute nothing.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Draw the plan into this SVG file.")] = None,
+    no_rewrite: NoRewriteOption = None,
     parameter: Annotated[
         list[str] | None, typer.Option(help="Value of a parameter of the process, as NAME=VALUE.")
     ] = None,
@@ -77,7 +79,8 @@ def execute(
     parsed = parse_graph(document, values)
     with udf_runner(settings, budget.threads) as udf:
         quarantine = quarantine_of(settings)
-        planned = make_plan(parsed, catalog_at(catalog, settings), budget, udf, quarantine.read())
+        sources = catalog_at(catalog, settings)
+        planned = make_plan(parsed, sources, budget, udf, quarantine.read(), no_rewrite or ())
         if items_out is not None:
             write_expected(planned, items_out)
             console.print(f"Written: {items_out}", markup=False, soft_wrap=True)
@@ -120,7 +123,8 @@ def report(result: RunResult, console: Console) -> None:
     console.print(f"Inputs: {result.inputs_file}", markup=False, soft_wrap=True)
     console.print(
         f"{len(result.items_read)} items read, {len(result.failures)} assets failed; "
-        f"{u.seconds:.1f} s, {u.cpu_seconds:.1f} CPU seconds, peak memory {bytes_text(u.peak_memory)}."
+        f"{u.seconds:.1f} s, {u.cpu_seconds:.1f} CPU seconds, peak memory {bytes_text(u.peak_memory)} "
+        f"({u.peak_stage})."
     )
     for host, use in u.remote.items():
         console.print(

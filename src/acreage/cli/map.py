@@ -12,9 +12,10 @@ from rich.table import Table
 from acreage.cli.croptype_area import parse_area, within_catalog
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
+from acreage.cli.plan_table import bytes_text
 from acreage.cli.radar_options import CoefficientOption, OrbitOption
 from acreage.cli.radar_options import s1_unit as parse_unit
-from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
+from acreage.cli.runtime import NoRewriteOption, budget_of, catalog_at, udf_runner, window_progress
 from acreage.core.legend import RESERVED, Legend
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
@@ -45,6 +46,7 @@ def map_command(
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
     tolerate: TolerateOption = None,
     no_inspect: NoInspectOption = False,
+    no_rewrite: NoRewriteOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a map that is there already.")
     ] = False,
@@ -82,6 +84,7 @@ def map_command(
             tolerance,
             inspector(app_settings, wanted=not no_inspect),
             quarantine_of(app_settings),
+            frozenset(no_rewrite or ()),
         )
         result = make_map(job, runner, out, overwrite=overwrite, progress=progress)
     tell(result, console)
@@ -100,7 +103,8 @@ def tell(result: MapResult, console: Console) -> None:
     usage = result.job.usage
     console.print(
         f"{len(result.job.items)} items read; {len(result.job.inputs.failed)} assets failed; "
-        f"{usage['wall_seconds']} s, {usage['cpu_seconds']} CPU seconds. "
+        f"{usage['wall_seconds']} s, {usage['cpu_seconds']} CPU seconds, "
+        f"peak memory {bytes_text(float(usage['peak_memory_bytes']))} ({usage['peak_memory_stage']}). "
         f"Map: {result.product.folder}, picture: {result.product.quicklook}",
         markup=False,
         soft_wrap=True,

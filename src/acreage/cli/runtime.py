@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 from rich.progress import (
@@ -25,10 +26,21 @@ from acreage.catalog.catalog import CompositeCatalog, SourceCatalog
 from acreage.catalog.index import IndexPolicy
 from acreage.core.errors import InvalidInput
 from acreage.core.settings import Settings
+from acreage.engine.memory import base_memory
+from acreage.engine.planner import REWRITES
 from acreage.engine.stages import Budget
 from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
+
+NoRewriteOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--no-rewrite",
+        metavar="NAME",
+        help=f"Compute as the graph says, without this rewrite ({', '.join(REWRITES)}). May be repeated.",
+    ),
+]
 
 
 def catalog_at(
@@ -61,7 +73,7 @@ def index_policy(settings: Settings) -> IndexPolicy:
 
 
 def budget_of(settings: Settings, memory: str | None = None, threads: int | None = None) -> Budget:
-    """Memory and threads from the options, else from the settings.
+    """Memory and threads from the options, else from the settings; what this process takes already counts.
 
     Raises:
         InvalidInput: the memory is not a size.
@@ -74,7 +86,7 @@ def budget_of(settings: Settings, memory: str | None = None, threads: int | None
             raise InvalidInput(
                 f"{memory!r} is not an amount of memory.", hint="Write it as 4GB or 512MiB."
             ) from error
-    return Budget(size, threads or settings.threads)
+    return Budget(size, threads or settings.threads, base=base_memory())
 
 
 def udf_runner(settings: Settings, threads: int = 1) -> ProcessUdfRunner:

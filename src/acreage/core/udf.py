@@ -172,6 +172,10 @@ class UdfRunner(Protocol):
         """Load the UDF without data and say what it offers."""
         ...
 
+    def resident_bytes(self) -> int:
+        """Memory of one of its processes that has run a UDF, beside the arrays that it is handed; 0 if none."""
+        ...
+
     def close(self) -> None:
         """End all workers. A closed runner refuses further calls."""
         ...

@@ -26,11 +26,13 @@ class DerivedCube:
         program: with this cube as its only target.
         stored: completed nodes that it reads.
         meta: of the cube.
+        windows: the pieces in which it is best read.
     """
 
     program: Program
     stored: Mapping[int, Stored]
     meta: CubeMeta
+    windows: tuple[Box, ...] = ()
 
     def read(self, box: Box | None) -> Cube:
         """A piece; all of it for None."""

@@ -23,7 +23,7 @@ from acreage.engine.plan import Estimate, PlanNode, Stage
 from acreage.engine.program import Program
 from acreage.engine.readers import block_shape
 from acreage.engine.sources import SourceOp
-from acreage.engine.stages import BASE_MEMORY, Budget, cube_bytes, window_bytes
+from acreage.engine.stages import Budget, cube_bytes, window_bytes
 
 SECONDS_PER_DECODED_BYTE = 8e-9
 SECONDS_PER_FILE = 1.0e-3
@@ -84,7 +84,7 @@ def estimate(nodes: Sequence[PlanNode], stages: Sequence[Stage], budget: Budget)
         source_pixels=tally.source_pixels,
         decoded_bytes=tally.decoded,
         amplification=tally.decoded / tally.distinct if tally.distinct else 1.0,
-        memory_bytes=BASE_MEMORY + memory,
+        memory_bytes=budget.fixed + memory,
         scratch_bytes=scratch,
         core_seconds=seconds,
     )
@@ -92,6 +92,8 @@ def estimate(nodes: Sequence[PlanNode], stages: Sequence[Stage], budget: Budget)
 
 def stage_peaks(nodes: Sequence[PlanNode], stage: Stage, program: Program, window: Box | None) -> list[int]:
     """Expected bytes of the tasks of a window: one, or of a composite one a period."""
+    if stage.derived:  # one piece at a time
+        return [window_bytes(program, window)] if window == stage.windows[0] else []
     if stage.composite is None or window is None:
         return [window_bytes(program, window)]
     return [composite_bytes(nodes, stage.composite, window)] * len(stage.composite.periods)

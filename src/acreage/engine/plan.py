@@ -200,7 +200,7 @@ class Stage:
         windows: output boxes in running order; `(None,)` for results without x and y.
         partition: geometries per window where the target aggregates by geometry, else empty.
         box: the pixels that later stages need of the targets; None for results without x and y.
-        derived: True where the targets are computed while they are written, and there are no windows.
+        derived: True where the one target is computed while it is written, window by window.
         composite: set where the targets are computed period by period; every window is then listed once a
             period.
         periods: which period each window is for; empty without a composite.

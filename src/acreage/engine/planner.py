@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from acreage.catalog.items import Catalog
 from acreage.core.errors import InvalidInput
@@ -15,6 +16,7 @@ from acreage.engine.estimate import estimate
 from acreage.engine.graph import Graph
 from acreage.engine.joins import REWRITE as JOIN
 from acreage.engine.joins import join_merges
+from acreage.engine.ops import UdfOp
 from acreage.engine.plan import Plan, SourceSummary
 from acreage.engine.quarantine import NOTHING, QuarantineList
 from acreage.engine.stages import Budget, cut_stages, needed_by
@@ -52,6 +54,8 @@ def make_plan(
     check_rewrites(without)
     nodes, outputs, sources = compile_graph(graph, catalog, udf)
     targets = [o.node for o in outputs]
+    if udf is not None and any(isinstance(n.op, UdfOp) for n in nodes):
+        budget = replace(budget, udf=udf.resident_bytes())
     found = Found()
     joins: tuple[str, ...] = ()
     if COMPOSITE not in without:

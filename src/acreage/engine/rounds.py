@@ -20,8 +20,8 @@ from acreage.core.cube import Cube
 from acreage.core.grid import Box
 from acreage.core.inputs import AssetKey, InputAsset, ItemKey
 from acreage.core.udf import UdfRunner
-from acreage.engine.composites.task import CompositeTask, is_plain_median
 from acreage.engine.completeness import InputsUnaccounted, Ledger, account, concerns
+from acreage.engine.composites.task import CompositeTask, is_plain_median
 from acreage.engine.derived import DerivedCube
 from acreage.engine.executors import Executor
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, gathered, geometry_task
@@ -91,6 +91,7 @@ class Rounds:
         executor: who runs the windows.
         tolerance: what may fail.
         progress: called with (windows done, windows in all).
+        told: called with the name of each stage when it starts.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class Rounds:
         executor: Executor,
         tolerance: Tolerance,
         progress: Progress | None = None,
+        told: Callable[[str], None] | None = None,
     ) -> None:
+        self.told = told
         self.plan, self.udf, self.executor = plan, udf, executor
         self.tolerance, self.progress = tolerance, progress
         self.stored: dict[int, Stored] = {}
@@ -119,7 +122,7 @@ class Rounds:
         self._masked: set[AssetKey] = set()
         self._stages = [_StageState(Ledger(len(s.windows), self._index)) for s in plan.stages]
         self._maker = {t: n for n, s in enumerate(plan.stages) for t in s.targets}
-        self._done, self._total = 0, sum(len(s.windows) for s in plan.stages)
+        self._done, self._total = 0, sum(len(s.windows) for s in plan.stages if not s.derived)
 
     def check(self) -> None:
         """Stop where more has failed than is tolerated.
@@ -223,6 +226,8 @@ class Rounds:
                     break
 
     def _run_stage(self, number: int, stage: Stage, todo: Sequence[int], folder: Path) -> None:
+        if self.told is not None:
+            self.told(", ".join(self.plan.nodes[t].key for t in stage.targets))
         given = {i: self.stored[i] for i in stage.given}
         state = self._stages[number]
         if self.plan.nodes[stage.targets[0]].process_id == AGGREGATE:
@@ -231,7 +236,8 @@ class Rounds:
         if stage.derived:
             target = stage.targets[0]
             program = Program.of(self.plan.nodes, stage)
-            self.stored[target] = DerivedCube(program, given, self.plan.nodes[target].meta)
+            windows = tuple(w for w in stage.windows if w is not None)
+            self.stored[target] = DerivedCube(program, given, self.plan.nodes[target].meta, windows)
             return
         if not state.places:
             state.places = self._places(stage, folder)

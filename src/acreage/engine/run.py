@@ -20,6 +20,7 @@ from acreage.core.outputs import check_writable
 from acreage.core.provenance import InputItem
 from acreage.core.udf import UdfRunner
 from acreage.engine.executors import Executor, ThreadExecutor
+from acreage.engine.memory import watched
 from acreage.engine.plan import Fault, Plan
 from acreage.engine.quarantine import Quarantine
 from acreage.engine.rounds import Progress, Rounds
@@ -38,7 +39,8 @@ class Usage:
     Attributes:
         seconds: wall-clock.
         cpu_seconds: processor time of this process and of its ended children.
-        peak_memory: largest resident size of this process so far, bytes.
+        peak_memory: the most memory of this process and those that it started, bytes (`engine.memory`).
+        peak_stage: what was computed then.
         source_pixels: pixels asked of the files.
         remote: what was asked of each host while it ran.
     """
@@ -47,6 +49,7 @@ class Usage:
     cpu_seconds: float
     peak_memory: int
     source_pixels: int
+    peak_stage: str
     remote: Mapping[str, HostUse] = field(default_factory=dict)
 
     @property
@@ -130,16 +133,20 @@ def run_plan(
             f"{account} is there already.", hint="Choose another name, or ask for it with --overwrite."
         )
     _check_place(account)
-    rounds = Rounds(plan, udf, executor or ThreadExecutor(plan.threads), limits, progress)
     job = _job_name(out)
     try:
-        rounds.check()
-        if inspect is not None:
-            rounds.fail(_inspected(plan, inspect))
-        with scratch_folder(scratch) as folder:
+        with watched() as memory, scratch_folder(scratch) as folder:
+            rounds = Rounds(
+                plan, udf, executor or ThreadExecutor(plan.threads), limits, progress, memory.enter
+            )
+            rounds.check()
+            if inspect is not None:
+                memory.enter("inspection")
+                rounds.fail(_inspected(plan, inspect))
             rounds.run(folder)
             inputs = Inputs(rounds.account(), inspect is not None, str(limits))
             document = json.dumps(inputs.to_dict(), indent=1, ensure_ascii=False).encode()
+            memory.enter("writing")
             files = write_outputs(
                 [(o, f, rounds.stored[o.node]) for o, f in zip(plan.outputs, formats, strict=True)],
                 [(account, document)],
@@ -148,9 +155,9 @@ def run_plan(
         _remember(quarantine, error.failed, tolerated=False, job=job)
         raise
     _remember(quarantine, inputs.failed, tolerated=True, job=job)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     remote = use_between(asked, remote_use())
-    usage = Usage(time.monotonic() - started, _cpu_seconds() - cpu, peak, rounds.pixels, remote)
+    seconds, used = time.monotonic() - started, _cpu_seconds() - cpu
+    usage = Usage(seconds, used, memory.peak.bytes, rounds.pixels, memory.peak.stage, remote)
     return RunResult(files, inputs, account, rounds.udf_lines(), usage)
 
 

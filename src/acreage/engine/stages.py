@@ -13,7 +13,7 @@ from acreage.core.grid import Box
 from acreage.engine.composites.memory import composite_bytes, composite_windows
 from acreage.engine.composites.model import Composite
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, shapes_on
-from acreage.engine.ops import JoinOp, ProcessOp
+from acreage.engine.ops import JoinOp, ProcessOp, UdfOp
 from acreage.engine.plan import PlanNode, Stage
 from acreage.engine.program import Program
 from acreage.processes.registry import Blocks, Span
@@ -24,6 +24,9 @@ WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 BASE_MEMORY = 750_000_000
 MOST_WINDOWS = 1_000_000
 LEAST_ROWS = 32
+_STRIP_ROWS = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+# Arrays of this size come from memory that was used before, instead of fresh pages that must be filled.
+_STRIP_BYTES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,20 @@ class Budget:
         memory: bytes for the whole process.
         threads: windows computed at once.
         window: fixed window size in pixels, None to choose by memory.
+        base: bytes that the process takes beside its windows.
+        udf: bytes that each process of a user-defined function takes beside the windows that it is handed.
     """
 
     memory: int
     threads: int
     window: int | None = None
+    base: int = BASE_MEMORY
+    udf: int = 0
+
+    @property
+    def fixed(self) -> int:
+        """Bytes that are taken whatever the windows."""
+        return self.base + self.threads * self.udf
 
 
 def completed_nodes(
@@ -124,18 +136,34 @@ def cut_stages(
         for group in ordered
     ]
     read = {i for stage in stages for i in stage.given}
-    return tuple(_derived(nodes, s) if composites and not read & set(s.targets) else s for s in stages)
+    return tuple(
+        _derived(nodes, s, budget) if composites and not read & set(s.targets) else s for s in stages
+    )
 
 
-def _derived(nodes: Sequence[PlanNode], stage: Stage) -> Stage:
-    """The stage without windows, where its one float result is a pure function of what lies on scratch."""
+def _derived(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> Stage:
+    """The stage as one that is computed while it is written, in strips of rows.
+
+    That is so where its one float result is a pure function of what lies on scratch.
+    """
     meta = nodes[stage.targets[0]].meta
     pure = all(isinstance(nodes[i].op, ProcessOp | JoinOp) for i in stage.nodes)
     # Integers are looked at twice: for a null value that is free, and to be written.
     fits = len(stage.targets) == 1 and meta.is_raster and meta.dtype.kind == "f" and stage.composite is None
     if not (pure and fits and stage.given) or stage.partition:
         return stage
-    return replace(stage, windows=(), derived=True)
+    program = Program.of(nodes, stage)
+    assert stage.box is not None
+    rows = _STRIP_ROWS[-1]
+    for rows in _STRIP_ROWS:
+        strip = replace(stage.box, y1=min(stage.box.y0 + rows, stage.box.y1))
+        small = cube_bytes(meta, strip) <= _STRIP_BYTES
+        if small and window_bytes(program, strip) <= budget.memory - budget.fixed:
+            break
+    height = stage.box.height
+    tops = range(stage.box.y0, stage.box.y0 + height, rows)
+    strips = tuple(replace(stage.box, y0=y, y1=min(y + rows, stage.box.y1)) for y in tops)
+    return replace(stage, windows=strips, derived=True)
 
 
 def demanded(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> dict[int, Box | None]:
@@ -288,7 +316,7 @@ def _window_size(
 
 def _share(budget: Budget) -> float:
     """Bytes for each thread's window."""
-    return (budget.memory - BASE_MEMORY) / budget.threads
+    return (budget.memory - budget.fixed) / budget.threads
 
 
 def _count(box: Box, size: int) -> int:
@@ -297,10 +325,14 @@ def _count(box: Box, size: int) -> int:
 
 def _check_fits(needed: int, budget: Budget, threads: int) -> None:
     """Refuse a stage whose windows need so many bytes each, so many at once."""
-    floor = BASE_MEMORY + needed * threads
+    floor = budget.fixed + needed * threads
     if floor <= budget.memory:
         return
-    fewer = f", or fewer threads ({_gb(BASE_MEMORY + needed)} would do for one)" if threads > 1 else ""
+    fewer = (
+        f", or fewer threads ({_gb(budget.base + budget.udf + needed)} would do for one)"
+        if threads > 1
+        else ""
+    )
     raise MemoryBudgetExceeded(
         f"The plan needs at least {_gb(floor)} of memory with {threads} thread{'s' * (threads > 1)}, "
         f"and {budget.memory / 1e9:g}GB are given.",
@@ -337,6 +369,9 @@ def window_bytes(program: Program, window: Box | None) -> int:
         node = program.nodes[index]
         live += sizes[index]
         working = max((sizes[s] for s in node.inputs), default=sizes[index] // 4)
+        if isinstance(node.op, UdfOp):
+            # Handed over as floats, and once more in the memory that the other process sees.
+            working *= 3
         peak = max(peak, live + working)
         for source in dict.fromkeys(node.inputs):
             uses[source] -= node.inputs.count(source)

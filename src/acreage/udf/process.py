@@ -239,6 +239,13 @@ class WorkerProcess:
         # A kill takes a moment: the process may seem to run still.
         return not self._killed and not select.select([self._pidfd], [], [], 0)[0]
 
+    def resident_bytes(self) -> int:
+        """Its resident size; 0 where it has ended."""
+        try:
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        except psutil.NoSuchProcess:
+            return 0
+
     def kill(self) -> None:
         """Kill the child and all that it started; the caller of `ask` is told. From any thread."""
         # Not after the child was waited for: its number may be another process's by then.

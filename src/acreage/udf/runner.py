@@ -127,6 +127,11 @@ class ProcessUdfRunner:
         with self._worker(code) as (_, probe):
             return probe
 
+    def resident_bytes(self) -> int:
+        """Resident size of the largest process that waits for a call; 0 where none does."""
+        with self._free:
+            return max((worker.resident_bytes() for _, worker, _ in self._idle), default=0)
+
     def close(self) -> None:
         """End all workers; calls that still run fail with `UdfProcessDied`."""
         with self._free:

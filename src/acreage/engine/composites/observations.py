@@ -14,8 +14,8 @@ from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, Grid
 from acreage.engine.composites import kernels
-from acreage.engine.composites.winners import MOST_ITEMS, winners
 from acreage.engine.composites.sampling import METHODS, SampleMap, SampleMaps
+from acreage.engine.composites.winners import MOST_ITEMS, winners
 from acreage.engine.mosaic import Pixels, ReadBand, StepMosaic
 from acreage.engine.placement import EDGE, moved_to, on_lattice
 from acreage.engine.plan import WindowLog

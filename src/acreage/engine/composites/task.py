@@ -23,8 +23,8 @@ from acreage.core.inputs import ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.composites.model import Composite, Sink
 from acreage.engine.composites.observations import StepObservations
-from acreage.engine.composites.sources import SampledSource, observations_of
 from acreage.engine.composites.sampling import SampleMap, SampleMaps, medians
+from acreage.engine.composites.sources import SampledSource, observations_of
 from acreage.engine.composites.timewise import has_dates, on_dates
 from acreage.engine.plan import Context, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program

@@ -16,6 +16,7 @@ from acreage.core.grid import parse_crs
 from acreage.engine.store import Stored
 from acreage.engine.writers.common import Encoding, band_names, choose_encoding, label_text, pieces
 
+_CHUNK = 256
 _EPOCH = np.datetime64("1970-01-01T00:00:00", "ms")
 
 
@@ -34,7 +35,8 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
             _grid_mapping(file, meta)
         if meta.geometries is not None:
             _geometries(file, meta)
-        variables = [_variable(file, name, dims, encoding, meta) for name in band_names(meta)]
+        rows = max((w.height for w in getattr(stored, "windows", ())), default=_CHUNK)
+        variables = [_variable(file, name, dims, encoding, meta, rows) for name in band_names(meta)]
         try:
             for cube in pieces(stored):
                 _write_piece(variables, cube, meta, bands, dims, encoding)
@@ -86,11 +88,12 @@ def _geometries(file: Any, meta: CubeMeta) -> None:
     variable[:] = np.asarray([s.wkt for s in meta.geometries.shapes], object)
 
 
-def _variable(file: Any, name: str, dims: list[Dimension], encoding: Encoding, meta: CubeMeta) -> Any:
-    chunks = [
-        min(256, n) if d.type in ("x", "y") else min(8, n)
-        for d, n in zip(dims, _lengths(dims, meta), strict=True)
-    ]
+def _variable(
+    file: Any, name: str, dims: list[Dimension], encoding: Encoding, meta: CubeMeta, rows: int
+) -> Any:
+    # A chunk is compressed once only where no two pieces that are written share it.
+    most = {"x": _CHUNK, "y": min(_CHUNK, rows)}
+    chunks = [min(most.get(d.type, 8), n) for d, n in zip(dims, _lengths(dims, meta), strict=True)]
     compressed = bool(dims) and all(chunks)
     variable = file.createVariable(
         _free_name(file, name),

@@ -1,0 +1,106 @@
+"""How much memory a job takes: of this process and all that it started, measured while it runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+PERIOD_S = 0.1
+GROWTH = 150_000_000
+"""What a process takes beside its windows once it computes: compiled kernels, open files, headers."""
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory of a job.
+
+    Attributes:
+        bytes: proportional set size of the process tree (memory that processes share is counted once), where
+            the system tells it, else their resident sizes added up.
+        stage: what was computed then; empty before the first stage.
+    """
+
+    bytes: int = 0
+    stage: str = ""
+
+
+class PeakMemory:
+    """Looks at the process tree from time to time."""
+
+    def __init__(self) -> None:
+        self.peak = Peak()
+        self.stage = ""
+        self._resident = 0
+
+    def enter(self, stage: str) -> None:
+        """What is computed from now on."""
+        self.look()
+        self.stage = stage
+
+    def look(self) -> None:
+        """Measure now. The exact measure is taken only where the cheap upper bound has grown."""
+        process = psutil.Process()
+        tree = [process.pid]
+        try:
+            tree += [child.pid for child in process.children(recursive=True)]
+        except psutil.Error:  # a child ended meanwhile
+            return
+        resident = sum(map(_resident, tree))
+        if resident <= self.peak.bytes or resident <= self._resident * 1.01:
+            return
+        self._resident = resident
+        size = sum(map(_proportional, tree))
+        if size > self.peak.bytes:
+            self.peak = Peak(size, self.stage)
+
+
+@contextmanager
+def watched() -> Iterator[PeakMemory]:
+    """Measure every tenth of a second until the block ends."""
+    found, done = PeakMemory(), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(PERIOD_S):
+            found.look()
+
+    thread = threading.Thread(target=watch, name="memory", daemon=True)
+    found.look()
+    thread.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        thread.join()
+        found.look()
+
+
+def base_memory() -> int:
+    """What this process takes beside the windows of a job that it is going to run, bytes."""
+    return _proportional(os.getpid()) + GROWTH
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+
+def _proportional(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return _resident(pid)
