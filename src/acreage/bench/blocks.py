@@ -107,7 +107,7 @@ class Support:
         size = self.layout.blocks[0] * self.layout.blocks[1]
         found = np.zeros(size + 1, bool)
         for corner in self.corners:
-            found |= np.bincount(corner[kept], minlength=size + 1) > 0
+            found[corner[kept]] = True
         return found[:size].reshape(self.layout.blocks)
 
 
@@ -222,10 +222,11 @@ class _Finder:
     def radar(self) -> None:
         """Both polarisations where there is cropland."""
         for home, _ in self._items(S1):
+            layout = Layout.of(home / "vv.tif")
+            support = self.support(layout, bilinear=True)
+            flags = (support.needed(self.inside), support.needed(self.cropland))
             for path in (home / "vv.tif", home / "vh.tif"):
-                layout = Layout.of(path)
-                support = self.support(layout, bilinear=True)
-                self.blocks.add(path, layout, support.needed(self.inside), support.needed(self.cropland))
+                self.blocks.add(path, Layout.of(path), *flags)
 
     def optical(self) -> None:
         """The classification around all cropland; bands where a date keeps a pixel of the granule."""
@@ -251,10 +252,13 @@ class _Finder:
         kept = self.cropland & ~cloud_mask(scl)
         for number, home in enumerate(homes):
             mine = kept & (owner == number)
+            found: dict[Layout, tuple[Flags, Flags]] = {}
             for path in sorted(home.glob("B*.tif")):
                 layout = Layout.of(path)
-                support = self.support(layout, bilinear=True)
-                self.blocks.add(path, layout, support.needed(self.inside), support.needed(mine))
+                if layout not in found:
+                    support = self.support(layout, bilinear=True)
+                    found[layout] = (support.needed(self.inside), support.needed(mine))
+                self.blocks.add(path, layout, *found[layout])
 
     def _items(self, collection: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         """Folders and properties of the items of the season; of several processings the last."""

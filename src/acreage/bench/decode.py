@@ -2,8 +2,8 @@
 
     python -m acreage.bench.decode blocks.json
 
-One thread, block by block as they lie, no resampling, a small cache of GDAL. Prints processor and wall seconds
-of the decoding alone as JSON; opening the files counts, starting Python does not.
+One thread, block by block as they lie, no resampling, a small cache of GDAL. Prints processor and wall
+seconds of the decoding alone as JSON; opening the files counts, starting Python does not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The cloud mask of a scene classification in plain SciPy, for the benchmarks: shares nothing with the engine.
+"""The cloud mask of a scene classification in plain SciPy: shares nothing with the engine.
 
-After the federation's code, as docs/decisions/0010 has it. A peer that wants the same mask may use it as well.
+After the federation's code, as docs/decisions/0010 has it. The peers use it as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CLEAR = (0, 2, 4, 5, 6, 7)
 CLOUD = (3, 8, 9, 10, 11)
 SIZES = (17, 77)
 THRESHOLDS = (0.057, 0.025)
-REACH = max(SIZES) // 2 + 1  # pixels around a pixel that its mask depends on: a kernel's half, and the erosion
+REACH = max(SIZES) // 2 + 1  # pixels that a mask depends on: half a kernel, and the erosion
 
 
 def cloud_mask(scl: NDArray[np.integer]) -> NDArray[np.bool_]:

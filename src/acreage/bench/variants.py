@@ -1,7 +1,7 @@
-"""Variants of a simulated archive with other clouds and land cover; the band files are shared by hard links.
+"""Variants of a simulated archive with other clouds and land cover; band files are shared by hard links.
 
-`clear`: no cloud, and cropland everywhere. `half-cloudy`: every second date of Sentinel-2 is cloud from edge to
-edge, the others are clear, and cropland is everywhere. `natural` is the archive as it was simulated.
+`clear`: no cloud, and cropland everywhere. `half-cloudy`: every second date of Sentinel-2 is cloud from edge
+to edge, the others are clear, and cropland is everywhere. `natural` is the archive as it was simulated.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def make_variant(archive: Path, out: Path, variant: Variant) -> Path:
             )
         return out / "catalog.json"
     with whole_folder(out, overwrite=False, ours=()) as work:
-        shutil.copytree(archive, work, dirs_exist_ok=True, copy_function=_share)
+        share_archive(archive, work)
         cloudy = cloudy_days(archive) if variant == "half-cloudy" else frozenset()
         for home in sorted((work / SENTINEL_2).iterdir()):
             if home.is_dir():
@@ -61,6 +61,11 @@ def make_variant(archive: Path, out: Path, variant: Variant) -> Path:
             _all_cropland(path)
         (work / _DESCRIPTION).write_text(json.dumps(told) + "\n", encoding="utf-8")
     return out / "catalog.json"
+
+
+def share_archive(archive: Path, out: Path) -> None:
+    """The archive again in an empty folder: pixels as hard links, which are only ever replaced."""
+    shutil.copytree(archive, out, dirs_exist_ok=True, copy_function=_share)
 
 
 def cloudy_days(archive: Path) -> frozenset[str]:

@@ -118,11 +118,7 @@ def _variable(
         encoding.dtype,
         tuple(d.name for d in dims),
         fill_value=False if encoding.nodata is None or not compressed else encoding.nodata,
-        **(
-            {"compression": "zlib", "complevel": 1, "shuffle": True, "chunksizes": chunks}
-            if chunked
-            else {}
-        ),
+        **({"compression": "zlib", "complevel": 1, "shuffle": True, "chunksizes": chunks} if chunked else {}),
     )
     variable.set_auto_maskandscale(False)
     if encoding.nodata is not None and not compressed:
