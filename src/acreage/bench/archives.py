@@ -33,14 +33,12 @@ _QUARTER = replace(
     s1_directions=("ascending",),
     s1_orbits=2,
 )
-QUICK_SEASON = Season(date(2019, 5, 1), date(2019, 5, 31))
-_QUICK = replace(
-    _TILE, area=ArchiveSettings.around(CENTRE, 1.28).area, season=QUICK_SEASON, s1_every=2, margin_m=1000.0
-)
+QUICK_SEASON = Season(date(2019, 5, 1), date(2019, 5, 20))
+_QUICK = replace(_TILE, area=ArchiveSettings.around(CENTRE, 1.28).area, season=QUICK_SEASON, s1_every=2)
 
 
 def settings_for(size_km: float, *, quick: bool) -> ArchiveSettings:
-    """What an archive of this size is simulated with; `quick` is 1.28 km in May.
+    """What an archive of this size is simulated with; `quick` is 1.28 km and two dekads of May.
 
     Raises:
         InvalidInput: there is no archive of this size.

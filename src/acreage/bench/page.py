@@ -30,10 +30,9 @@ blocks* reads every block once that a kept pixel's support touches, with rasteri
 resampling, nothing written. *Decode, all blocks* reads all that the area touches. Memory is the
 proportional set size summed over the process tree, sampled every 50 ms; the page cache of written files is
 not in it. What is compared was run in turn (A B C, A B C, ...) in one call of the command; medians are
-shown, and ratios are medians of the ratios of the rounds. All archives are simulated (docs/simulation.md):
-their pixels compress as real ones do within some tens of percent, and nothing else of the numbers depends
-on them. Caches of catalogs and of looked-at files are empty at the start of every run, the files themselves
-are in the page cache.
+shown, and ratios are medians of the ratios of the rounds. All archives are simulated
+(docs/simulation.md). Caches of catalogs and of looked-at files are empty at the start of every run; the page
+cache is left as it is.
 
 *clear*: no cloud and cropland everywhere. *natural*: the simulator's own clouds and fields. *half-cloudy*:
 every second date is cloud from edge to edge, cropland everywhere.

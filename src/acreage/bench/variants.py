@@ -28,7 +28,8 @@ from acreage.simulate.publish.static import WORLDCOVER
 
 Variant = Literal["natural", "clear", "half-cloudy"]
 VARIANTS: tuple[Variant, ...] = ("natural", "clear", "half-cloudy")
-NO_DATA, VEGETATION, BARE, CLOUD = 0, 4, 5, 9
+NO_DATA, UNCLASSIFIED, CLOUD = 0, 7, 9
+KEPT = (2, 4, 5, 6, 7)  # dark, vegetation, bare, water, unclassified: what the workflow's mask keeps
 CLOUD_CLASSES = (8, 9, 10)
 CROPLAND = 40
 _DESCRIPTION = "variant.json"
@@ -57,7 +58,7 @@ def make_variant(archive: Path, out: Path, variant: Variant) -> Path:
         for home in sorted((work / SENTINEL_2).iterdir()):
             if home.is_dir():
                 _reclassify(home, cloudy)
-        for path in sorted((work / WORLDCOVER).glob("*/*_Map.tif")):
+        for path in sorted((work / WORLDCOVER).glob("*_2021_*/*_Map.tif")):
             _all_cropland(path)
         (work / _DESCRIPTION).write_text(json.dumps(told) + "\n", encoding="utf-8")
     return out / "catalog.json"
@@ -75,11 +76,14 @@ def cloudy_days(archive: Path) -> frozenset[str]:
 
 
 def reclassified(scl: NDArray[np.uint8], *, cloudy: bool) -> NDArray[np.uint8]:
-    """A scene classification without cloud, or all cloud; pixels without data stay so."""
+    """A scene classification without cloud, or all cloud; pixels without data stay so.
+
+    What was cloud or its shadow becomes unclassified, which the workflow's mask keeps: called vegetation, it
+    would be found implausible, and rightly.
+    """
     if cloudy:
         return np.where(scl == NO_DATA, NO_DATA, CLOUD).astype(np.uint8)
-    kept = (scl == NO_DATA) | (scl == VEGETATION) | (scl == BARE)
-    return np.where(kept, scl, VEGETATION).astype(np.uint8)
+    return np.where(np.isin(scl, (NO_DATA, *KEPT)), scl, UNCLASSIFIED).astype(np.uint8)
 
 
 def class_properties(scl: NDArray[np.uint8]) -> dict[str, float]:

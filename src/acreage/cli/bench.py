@@ -49,7 +49,7 @@ def bench(
         Path, typer.Option(help="The checkout's folder with the peers and further measurements.")
     ] = Path("benchmarks"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="1.28 km, one month and one round: tries whether all runs.")
+        bool, typer.Option("--quick", help="1.28 km, two dekads and one round: tries whether it runs.")
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure what was measured before anew.")] = False,
     docs: Annotated[
