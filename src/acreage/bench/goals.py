@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from acreage.bench.preprocessing import ALL, NEEDED, OURS, PEERS
 from acreage.bench.results import PartResult, Results, Row
-from acreage.bench.statistics import paired_ratio
+from acreage.bench.rounds import paired_ratio
 
 MEMORY = 1.9e9
 _TILE_S, _JOB_S, _PLAN_S = 240.0, 3.0, 1.0

@@ -6,8 +6,8 @@ from acreage.bench.archives import dates_of, thinned
 from acreage.bench.jobs import centred
 from acreage.bench.process import Measured
 from acreage.bench.results import PartResult, Row
+from acreage.bench.rounds import in_turn
 from acreage.bench.setup import Bench
-from acreage.bench.statistics import in_turn
 
 EVERY = (4, 2, 1)
 SIZES_M = (5000.0, 10_000.0, 20_000.0)

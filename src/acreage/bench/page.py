@@ -8,7 +8,7 @@ from pathlib import Path
 from acreage.bench.goals import goals
 from acreage.bench.preprocessing import ALL, IMPORTS, NEEDED, OURS, WRITING
 from acreage.bench.results import PartResult, Results, Row
-from acreage.bench.statistics import paired_ratio
+from acreage.bench.rounds import paired_ratio
 
 PAGE, IMAGES = "benchmarks.md", "images"
 TITLES = {
@@ -84,7 +84,7 @@ def part_rows(part: PartResult) -> list[tuple[str, ...]]:
         (
             row.case,
             row.name,
-            f"{row.cpu:.2f}",
+            f"{row.cpu:.2f}" if row.cpu_seconds else "",
             f"{row.wall:.2f}",
             f"{max(row.peak_memory) / 1e9:.2f}" if row.peak_memory else "",
             _to_floor(part, row),
@@ -120,7 +120,7 @@ def _goals(results: Results) -> list[str]:
 def _part(part: PartResult) -> list[str]:
     lines = [f"## {TITLES.get(part.part, part.part)}", "", f"{part.about[:1].upper()}{part.about[1:]}.", ""]
     if part.when:
-        rounds = max((len(row.cpu_seconds) for row in part.rows), default=0)
+        rounds = max((len(row.wall_seconds) for row in part.rows), default=0)
         often = f"{rounds} rounds" if rounds > 1 else "once"
         lines += [f"Measured {part.when[:10]}, {often}.", ""]
     if part.rows:
@@ -141,6 +141,8 @@ def _facts(part: PartResult) -> list[str]:
         return _net(part)
     told = []
     for row in part.rows:
+        if "same_bytes" in row.facts:
+            told.append(f"- All outputs have {'the same' if row.facts['same_bytes'] else 'OTHER'} bytes.")
         if "pixels_per_second" in row.facts:
             told.append(f"- {row.case}, {row.name}: {row.facts['pixels_per_second']:,.0f} pixels a second.")
         if "amplification" in row.facts:

@@ -10,8 +10,8 @@ from pathlib import Path
 from acreage.bench.blocks import blocks_of
 from acreage.bench.process import Measured
 from acreage.bench.results import PartResult, Row
+from acreage.bench.rounds import in_turn
 from acreage.bench.setup import Bench, acreage, answer, probe
-from acreage.bench.statistics import in_turn
 from acreage.bench.variants import Variant
 from acreage.core.temporal import periods
 from acreage.croptype.workflow import CubeSettings

@@ -104,12 +104,29 @@ def script(folder: str, module: str, arguments: Mapping[str, Any]) -> dict[str, 
     return found
 
 
+def dask(folder: str, archive: str, area: list[float], season: str, repeat: int) -> dict[str, Any]:
+    """`measure` of benchmarks/dask_scaling.py on a part of an archive."""
+    from dataclasses import replace
+
+    from acreage.core.temporal import Season
+    from acreage.simulate.archive import Archive, open_archive
+
+    whole = open_archive(Path(archive))
+    west, south, east, north = area
+    part = replace(whole.settings, area=(west, south, east, north), season=Season.parse(season))
+    sys.path.insert(0, folder)
+    scaling = importlib.import_module("dask_scaling")
+    found: dict[str, Any] = asdict(scaling.measure(Archive(whole.folder, part), repeat))
+    return found
+
+
 PROBES: Mapping[str, Callable[..., dict[str, Any]]] = {
     "imports": imports,
     "writing": writing,
     "planning": planning,
     "warm-jobs": warm_jobs,
     "script": script,
+    "dask": dask,
 }
 
 

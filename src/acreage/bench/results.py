@@ -43,7 +43,7 @@ class Row:
     Attributes:
         case: what it was run on.
         name: what was run.
-        cpu_seconds: of the whole process tree, a number a round.
+        cpu_seconds: of the whole process tree, a number a round; empty where it was not measured.
         wall_seconds: a number a round.
         peak_memory: bytes, a number a round; empty where it was not measured.
         facts: what else is to be said, by name.

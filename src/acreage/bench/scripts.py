@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from acreage.bench.jobs import centred
 from acreage.bench.results import PartResult, Row
 from acreage.bench.setup import Bench, answer, probe
+
+_DASK_M = 5000.0  # side of the square
 
 
 def measure_inference(bench: Bench) -> PartResult:
@@ -14,7 +17,7 @@ def measure_inference(bench: Bench) -> PartResult:
     about = "cube to classes against the bare network, one thread, CPU seconds of the process"
     missing = _missing(bench, "inference")
     if missing:
-        return PartResult("inference", about, (), ((("inference"), missing),))
+        return PartResult("inference", about, (), (("inference", missing),))
     rows: list[Row] = []
     for cropland in (1.0, 0.4):
         bench.tell(f"inference, {100 * cropland:g} % cropland")
@@ -32,16 +35,25 @@ def measure_inference(bench: Bench) -> PartResult:
 
 def measure_dask(bench: Bench) -> PartResult:
     """One and two Dask workers, as benchmarks/dask_scaling.py measures them."""
-    about = "the preprocessing by Dask distributed, one and two workers"
+    about = "the preprocessing by Dask distributed, one and two workers of a thread; memory of both clusters"
     missing = _missing(bench, "dask_scaling")
     if missing:
         return PartResult("dask", about, (), (("dask", missing),))
     bench.tell("Dask workers")
-    arguments = {"archive": str(bench.folder("clear")), "rounds": bench.rounds}
-    told = _measure(bench, "dask_scaling", arguments)
-    rows = tuple(
-        Row(f"{told.get('size_km', 0):g} km", f"{n} workers", tuple(cpu), tuple(wall))
-        for n, cpu, wall in zip(told["workers"], told["cpu_seconds"], told["wall_seconds"], strict=True)
+    area = centred(bench.area, min(_DASK_M, bench.area.width * 10.0))
+    arguments = {
+        "folder": str(bench.scripts),
+        "archive": str(bench.folder("clear")),
+        "area": list(area.bounds),
+        "season": str(bench.season),
+        "repeat": bench.rounds,
+    }
+    measured = bench.run(lambda folder: probe("dask", **arguments))
+    told = answer(measured)
+    case = f"{area.width / 100:g} km, {told['windows']} windows"
+    rows = (
+        Row(case, "1 worker", (), tuple(told["one"]), (), {"same_bytes": told["same_bytes"]}),
+        Row(case, "2 workers", (), tuple(told["two"]), (measured.peak_memory,)),
     )
     return PartResult("dask", about, rows)
 

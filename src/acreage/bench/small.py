@@ -11,8 +11,8 @@ from pydantic import ByteSize, TypeAdapter
 from acreage.bench.jobs import centred
 from acreage.bench.process import Measured
 from acreage.bench.results import PartResult, Row
+from acreage.bench.rounds import in_turn
 from acreage.bench.setup import Bench, acreage, answer, probe
-from acreage.bench.statistics import in_turn
 
 POINTS = 1000
 _TIMES = 5  # a probe repeats inside of its process

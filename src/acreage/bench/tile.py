@@ -6,9 +6,9 @@ from pathlib import Path
 
 from acreage.bench.process import run_measured
 from acreage.bench.results import PartResult, Row
+from acreage.bench.rounds import in_turn
 from acreage.bench.setup import Bench, acreage
 from acreage.bench.small import points_of
-from acreage.bench.statistics import in_turn
 
 THREADS = 2
 

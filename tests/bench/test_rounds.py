@@ -7,7 +7,7 @@ import pytest
 from acreage.bench.goals import goals
 from acreage.bench.preprocessing import ALL, NEEDED, OURS
 from acreage.bench.results import PartResult, Results, Row
-from acreage.bench.statistics import Ratio, in_turn, paired_ratio
+from acreage.bench.rounds import Ratio, in_turn, paired_ratio
 
 
 def test_things_are_run_in_turn_and_told_of() -> None:
