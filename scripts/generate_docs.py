@@ -1,4 +1,5 @@
-"""Write the pages of docs/ that are generated from the code: docs/settings.md and docs/cli.md.
+"""Write the pages of docs/ that are generated from the code: docs/settings.md, docs/cli.md and
+docs/benchmarks.md.
 
 Run by `make docs`; tests/test_docs.py holds the pages equal to what this writes.
 """
@@ -12,6 +13,8 @@ from typing import Any
 
 import typer
 
+from acreage.bench.page import page_text
+from acreage.bench.results import read_results
 from acreage.cli.main import app
 from acreage.core.settings import PREFIX, Settings
 
@@ -92,7 +95,12 @@ def cli_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page}
+def benchmarks_page() -> str:
+    """docs/benchmarks.md: from the numbers that `acreage bench --docs docs` left in docs/benchmarks.json."""
+    return page_text(read_results(DOCS / "benchmarks.json"))
+
+
+PAGES = {"settings.md": settings_page, "cli.md": cli_page, "benchmarks.md": benchmarks_page}
 
 
 def main() -> int:

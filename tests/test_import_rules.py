@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "publish": {"core", "catalog", "croptype", "production"},
     "simulate": {"core"},
 }
+ALLOWED["bench"] = set(ALLOWED)
 ALLOWED["cli"] = set(ALLOWED)
 MAY_SERVE = {"backend", "publish", "cli"}
 

@@ -243,26 +243,35 @@ def test_a_cube_on_scratch_is_written_in_pieces_like_one_in_memory(
 # --- netCDF ---
 
 
-@given(cubes())
-def test_netcdf_read_back_by_xarray_equals_the_cube(cube: Cube) -> None:
+@given(cubes(), st.sampled_from(["deflate", "none"]))
+def test_netcdf_read_back_by_xarray_equals_the_cube(cube: Cube, compression: str) -> None:
     bands = cube.meta.find("bands")
     names = ["data"] if bands is None else list(map(str, bands.labels))
     with tempfile.TemporaryDirectory() as folder:
         try:
-            (path,) = write(cube, "netCDF", Path(folder))
+            (path,) = write(cube, "netCDF", Path(folder), compression=compression)
         except FormatUnsuitable:
             assert cube.meta.dtype.itemsize == 8
             return
         with xr.open_dataset(path, mask_and_scale=False) as file:
+            assert bool(file[names[0]].encoding.get("zlib")) == (compression == "deflate")
             axis = 0 if bands is None else cube.meta.axis("bands")
             values = np.stack([file[n].values for n in names], axis=axis)
-            fill = file[names[0]].attrs.get("_FillValue")
+            told = file[names[0]].attrs
+            fill = told.get("_FillValue", told.get("missing_value"))
     values = values.reshape(cube.meta.shape)
     if fill is None:
         null = np.zeros(values.shape, bool)
     else:
         null = np.isnan(values) if values.dtype.kind == "f" else values == fill
     assert_equal(values, null, cube)
+
+
+def test_another_compression_of_netcdf_is_refused(tmp_path: Path) -> None:
+    meta = raster_meta("u1")
+    cube = Cube(np.zeros(meta.shape, np.uint8), None, meta)
+    with pytest.raises(FormatUnsuitable, match="no compression 'zstd'"):
+        write(cube, "netCDF", tmp_path, compression="zstd")
 
 
 def test_netcdf_has_cf_time_coordinates_and_a_crs(tmp_path: Path) -> None:

@@ -39,6 +39,9 @@ COMMANDS: Mapping[str, CommandAt] = {
         "acreage.cli.simulate:simulate",
         "Simulate an archive of Sentinel-1 and Sentinel-2 whose crops are known.",
     ),
+    "bench": CommandAt(
+        "acreage.cli.bench:bench", "Measure the product against decoding alone and against other tools."
+    ),
     "quarantine": CommandAt(
         "acreage.cli.quarantine:app",
         "List products that no job uses; decide on proposed ones, take repaired ones out.",

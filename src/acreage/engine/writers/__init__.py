@@ -56,7 +56,7 @@ FORMATS: tuple[FileFormat, ...] = (
     FileFormat(
         "GTiff", ".tif", True, False, False, ("overview_method", "compression"), write_geotiff, file_stems
     ),
-    FileFormat("netCDF", ".nc", True, True, True, (), write_netcdf),
+    FileFormat("netCDF", ".nc", True, True, True, ("compression",), write_netcdf),
     FileFormat("JSON", ".json", True, True, True, (), write_json),
     FileFormat("CSV", ".csv", True, True, True, (), write_csv),
     FileFormat("GeoParquet", ".parquet", False, True, False, (), write_geoparquet),

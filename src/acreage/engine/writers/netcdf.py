@@ -12,6 +12,7 @@ import numpy as np
 
 from acreage.core.arrays import Array
 from acreage.core.cube import Cube, CubeMeta, Dimension
+from acreage.core.errors import FormatUnsuitable
 from acreage.core.grid import parse_crs
 from acreage.engine.store import Stored
 from acreage.engine.writers.common import Encoding, band_names, choose_encoding, label_text, pieces
@@ -21,8 +22,15 @@ _EPOCH = np.datetime64("1970-01-01T00:00:00", "ms")
 
 
 def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
-    """One file. Dates are seconds since 1970, other labels strings or numbers; geometries are WKT."""
+    """One file. Dates are seconds since 1970, other labels strings or numbers; geometries are WKT.
+
+    Options: `compression`, `deflate` by default, or `none`: larger files that take less time to write.
+
+    Raises:
+        FormatUnsuitable: another compression.
+    """
     meta = stored.meta
+    compressed = _is_compressed(options)
     path = folder / f"{stem}.nc"
     encoding = choose_encoding(stored)
     bands = meta.find("bands")
@@ -36,6 +44,9 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
         if meta.geometries is not None:
             _geometries(file, meta)
         rows = max((w.height for w in getattr(stored, "windows", ())), default=_CHUNK)
+        if not compressed:  # every value is written below, and would be written twice
+            file.set_fill_off()
+            rows = 0
         variables = [_variable(file, name, dims, encoding, meta, rows) for name in band_names(meta)]
         try:
             for cube in pieces(stored):
@@ -43,6 +54,15 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
         except RuntimeError as error:  # what the library raises when a disk is full
             raise OSError(str(error)) from error
     return [path]
+
+
+def _is_compressed(options: Mapping[str, Any]) -> bool:
+    wanted = str(options.get("compression", "deflate")).lower()
+    if wanted not in ("deflate", "none"):
+        raise FormatUnsuitable(
+            f"netCDF has no compression {options['compression']!r}.", hint="Use deflate or none."
+        )
+    return wanted == "deflate"
 
 
 def _coordinate(file: Any, dim: Dimension, meta: CubeMeta) -> None:
@@ -91,22 +111,21 @@ def _geometries(file: Any, meta: CubeMeta) -> None:
 def _variable(
     file: Any, name: str, dims: list[Dimension], encoding: Encoding, meta: CubeMeta, rows: int
 ) -> Any:
-    # A chunk is compressed once only where no two pieces that are written share it.
+    # A chunk is compressed once only where no two pieces that are written share it; without rows: no chunks.
     most = {"x": _CHUNK, "y": min(_CHUNK, rows)}
     chunks = [min(most.get(d.type, 8), n) for d, n in zip(dims, _lengths(dims, meta), strict=True)]
-    compressed = bool(dims) and all(chunks)
+    chunked = rows > 0 and bool(dims) and all(chunks)
     variable = file.createVariable(
         _free_name(file, name),
         encoding.dtype,
         tuple(d.name for d in dims),
-        fill_value=False if encoding.nodata is None else encoding.nodata,
-        **(
-            {"compression": "zlib", "complevel": 1, "shuffle": True, "chunksizes": chunks}
-            if compressed
-            else {}
-        ),
+        fill_value=False if encoding.nodata is None or not compressed else encoding.nodata,
+        **({"compression": "zlib", "complevel": 1, "shuffle": True, "chunksizes": chunks} if chunked else {}),
     )
     variable.set_auto_maskandscale(False)
+    if encoding.nodata is not None and not compressed:
+        # A `_FillValue` would make the library fill the file before it is written.
+        variable.missing_value = np.asarray(encoding.nodata, encoding.dtype)
     variable.long_name = name
     if meta.box is not None:
         variable.grid_mapping = "crs"

@@ -1,0 +1,150 @@
+"""One process with all its children: what it took of processor, time and memory.
+
+Memory is the proportional set size summed over the tree, sampled every 50 ms: a page that several processes
+share is counted once, and the page cache of files that are only read and written is not counted. Processor
+seconds are those of the process and of all children that it waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from acreage.core.errors import AcreageError
+
+INTERVAL_S = 0.05
+_PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+_TAIL = 2000
+
+
+class RunFailed(AcreageError):
+    """A measured process ended with an error."""
+
+    code = "RunFailed"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run took.
+
+    Attributes:
+        cpu_seconds: user and system, of the whole tree.
+        user_seconds, system_seconds: its parts.
+        wall_seconds: from start to end.
+        peak_memory: bytes, of the whole tree at one moment.
+        output: what it printed.
+    """
+
+    cpu_seconds: float
+    user_seconds: float
+    system_seconds: float
+    wall_seconds: float
+    peak_memory: int
+    output: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as JSON has them, without the output."""
+        found = asdict(self)
+        found.pop("output")
+        return found
+
+
+def run_measured(
+    command: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Measured:
+    """Run a command to its end.
+
+    Args:
+        command: program and arguments.
+        environment: variables beside those of this process.
+        folder: to run it in.
+
+    Raises:
+        RunFailed: it ended with another status than 0; the message holds the end of what it printed.
+    """
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as told:
+        started = time.monotonic()
+        child = subprocess.Popen(
+            command,
+            stdout=printed,
+            stderr=told,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+        )
+        watch = _Watch(child.pid)
+        watch.start()
+        try:
+            _, status, used = os.wait4(child.pid, 0)
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        finally:
+            watch.end()
+        wall = time.monotonic() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode != 0:
+            raise RunFailed(
+                f"{' '.join(command[:6])} ended with status {child.returncode}: "
+                f"{(_text(told) or _text(printed))[-_TAIL:]}",
+                hint="Run the command by itself to see more.",
+            )
+        return Measured(
+            used.ru_utime + used.ru_stime, used.ru_utime, used.ru_stime, wall, watch.peak, _text(printed)
+        )
+
+
+def tree_memory(pid: int) -> int:
+    """Proportional set size of a process and its children, bytes; resident size where the system has none."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    return sum(_memory(process) for process in tree)
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        found = _PSS.search(Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii"))
+        return int(found[1]) * 1024 if found else int(process.memory_info().rss)
+    except (psutil.Error, ProcessLookupError):  # it has just ended
+        return 0
+    except OSError:
+        try:
+            return int(process.memory_info().rss)
+        except psutil.Error:
+            return 0
+
+
+class _Watch(threading.Thread):
+    """Samples the memory of a tree until it is told to end."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(name="memory", daemon=True)
+        self.pid, self.peak = pid, 0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(INTERVAL_S):
+            self.peak = max(self.peak, tree_memory(self.pid))
+
+    def end(self) -> None:
+        self._over.set()
+        self.join()
+
+
+def _text(file: Any) -> str:
+    file.seek(0)
+    return bytes(file.read()).decode("utf-8", "replace").strip()
