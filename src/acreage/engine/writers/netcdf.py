@@ -114,7 +114,8 @@ def _variable(
     # A chunk is compressed once only where no two pieces that are written share it; without rows: no chunks.
     most = {"x": _CHUNK, "y": min(_CHUNK, rows)}
     chunks = [min(most.get(d.type, 8), n) for d, n in zip(dims, _lengths(dims, meta), strict=True)]
-    chunked = rows > 0 and bool(dims) and all(chunks)
+    compressed = rows > 0
+    chunked = compressed and bool(dims) and all(chunks)
     variable = file.createVariable(
         _free_name(file, name),
         encoding.dtype,
