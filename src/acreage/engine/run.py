@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from acreage.catalog.access import HostUse, remote_use, use_between
+from acreage.catalog.access import HostUse, added, remote_use, use_between
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
 from acreage.core.errors import OutputExists, WriteFailed
 from acreage.core.inputs import InputAsset, Inputs
@@ -37,10 +37,11 @@ class Usage:
 
     Attributes:
         seconds: wall-clock.
-        cpu_seconds: processor time of this process and of its ended children.
-        peak_memory: largest resident size of this process so far, bytes.
+        cpu_seconds: processor time of this process and of its ended children, and of the executor's workers
+            with all their children.
+        peak_memory: largest resident size so far of this process, or of a worker, bytes.
         source_pixels: pixels asked of the files.
-        remote: what was asked of each host while it ran.
+        remote: what was asked of each host while it ran, by all of these.
     """
 
     seconds: float
@@ -130,7 +131,9 @@ def run_plan(
             f"{account} is there already.", hint="Choose another name, or ask for it with --overwrite."
         )
     _check_place(account)
-    rounds = Rounds(plan, udf, executor or ThreadExecutor(plan.threads), limits, progress)
+    executor = executor or ThreadExecutor(plan.threads)
+    before = executor.use()
+    rounds = Rounds(plan, udf, executor, limits, progress)
     job = _job_name(out)
     try:
         rounds.check()
@@ -148,9 +151,14 @@ def run_plan(
         _remember(quarantine, error.failed, tolerated=False, job=job)
         raise
     _remember(quarantine, inputs.failed, tolerated=True, job=job)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    remote = use_between(asked, remote_use())
-    usage = Usage(time.monotonic() - started, _cpu_seconds() - cpu, peak, rounds.pixels, remote)
+    workers = executor.use().since(before)
+    usage = Usage(
+        time.monotonic() - started,
+        _cpu_seconds() - cpu + workers.cpu_seconds,
+        max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, workers.peak_memory),
+        rounds.pixels,
+        added(use_between(asked, remote_use()), workers.remote),
+    )
     return RunResult(files, inputs, account, rounds.udf_lines(), usage)
 
 

@@ -28,14 +28,21 @@ class Budget:
     """What a job may use.
 
     Attributes:
-        memory: bytes for the whole process.
-        threads: windows computed at once.
+        memory: bytes for the whole process; for each, where several processes compute.
+        threads: windows computed at once in a process.
         window: fixed window size in pixels, None to choose by memory.
+        processes: that compute windows at once.
     """
 
     memory: int
     threads: int
     window: int | None = None
+    processes: int = 1
+
+    @property
+    def at_once(self) -> int:
+        """Windows computed at once, all processes together."""
+        return self.threads * self.processes
 
 
 def completed_nodes(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> set[int]:
@@ -111,7 +118,7 @@ def _windows(nodes: Sequence[PlanNode], stage: Stage, box: Box, budget: Budget) 
     """
     if budget.window is None:
         program = Program.of(nodes, stage)
-        for number in (budget.threads, 2 * budget.threads):
+        for number in (budget.at_once, 2 * budget.at_once):
             strips = _strips(box, number)
             if strips and max(window_bytes(program, strip) for strip in strips) <= _share(budget):
                 return strips
@@ -173,7 +180,7 @@ def _window_size(
         needed = max(window_bytes(program, w) for w in _sample_windows(full, size))
         smallest = needed
         # Geometries are shared out to the threads by windows; other stages are cut into strips for them.
-        too_few = by_geometry and size > 64 and _count(full, size) < budget.threads
+        too_few = by_geometry and size > 64 and _count(full, size) < budget.at_once
         if needed > _share(budget) or too_few:
             continue
         return size
