@@ -113,7 +113,7 @@ def slurm_cluster(config: SlurmCluster) -> Any:
         job_script_prologue=list(config.prologue),
         python=config.python or sys.executable,
         job_name="acreage",
-        dashboard_address=None,
+        scheduler_options={"dashboard_address": ":0"},
         worker_extra_args=["--no-dashboard"],
     )
 
@@ -130,7 +130,7 @@ def _connected(
                 cluster = stack.enter_context(_made(config, scratch, memory, threads))
                 client = distributed.Client(cluster, timeout=_CONNECT_S)
             stack.enter_context(client)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, RuntimeError, TimeoutError, ValueError, *_refusals(config)) as error:
             where = config.address if isinstance(config, AddressCluster | GatewayCluster) else config.kind
             raise ClusterFailed(
                 f"The Dask cluster {where} cannot be reached or made: {error}.",
@@ -155,6 +155,23 @@ def _made(config: ClusterConfig, scratch: Path | None, memory: int, threads: int
     return _gateway(config)
 
 
+def _refusals(config: ClusterConfig) -> tuple[type[Exception], ...]:
+    """How a cluster's package says that it cannot make one, besides with Python's own errors."""
+    if isinstance(config, GatewayCluster):
+        module = _package("dask_gateway", "gateway")
+        return module.GatewayClusterError, module.GatewayServerError
+    if isinstance(config, KubernetesCluster):
+        module, kr8s = _package("dask_kubernetes.exceptions", "kubernetes"), _package("kr8s", "kubernetes")
+        return (
+            module.CrashLoopBackOffError,
+            module.SchedulerStartupError,
+            kr8s.APITimeoutError,
+            kr8s.NotFoundError,
+            kr8s.ServerError,
+        )
+    return ()
+
+
 def _gateway(config: GatewayCluster) -> Any:
     module = _package("dask_gateway", "gateway")
     auth: Any = config.auth
@@ -176,7 +193,7 @@ def _local(config: LocalCluster, scratch: Path | None, memory: int, threads: int
             threads_per_worker=config.threads,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=int(memory * _TOLERATED),
             local_directory=None if scratch is None else str(scratch),
             silence_logs=logging.CRITICAL,

@@ -35,7 +35,7 @@ from acreage.engine.dask.worker import (
     forget_job,
     process_use,
     run_tasks,
-    stop_job,
+    stop,
 )
 from acreage.engine.executors import ProcessUse
 
@@ -43,8 +43,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 #: How often the cluster is looked at while windows are under way, seconds.
 LOOK_S = 1.0
-#: How long a stopped job waits for the windows that are under way, seconds.
-DRAIN_S = 30.0
+#: How long a stopped job waits for the windows that are under way, seconds; and one that a person interrupts.
+DRAIN_S, INTERRUPTED_S = 30.0, 1.0
 #: Groups of windows under way for each thread: one that is computed, one that waits for it.
 PER_THREAD = 2
 #: Windows that take less than this, seconds, are sent in groups: Dask itself takes some milliseconds a task.
@@ -127,6 +127,7 @@ class DaskExecutor:
         groups = _Groups(tasks)
         running: dict[Future, list[int]] = {}
         ready: SimpleQueue[Future] = SimpleQueue()
+        drain_s = DRAIN_S
         try:
             while True:
                 self._submit(
@@ -138,9 +139,12 @@ class DaskExecutor:
                     positions = running.pop(future)
                     groups.took(seconds / len(positions))
                     yield from zip(positions, results, strict=True)
+        except KeyboardInterrupt:
+            drain_s = INTERRUPTED_S
+            raise
         finally:
             if running:
-                self._stop(list(running), file.job)
+                self._stop(list(running), file, drain_s)
             file.path.unlink(missing_ok=True)
 
     def use(self) -> ProcessUse:
@@ -294,21 +298,19 @@ class DaskExecutor:
             hint="Most often their memory ran out: give workers more, or the plan less with --memory.",
         )
 
-    def _stop(self, futures: list[Future], job: str) -> None:
+    def _stop(self, futures: list[Future], file: FunctionFile, drain_s: float) -> None:
         """Cancel what waits, and give what is computed a while to end: it writes to the scratch folder."""
-        deadline = time.monotonic() + DRAIN_S
+        deadline = time.monotonic() + drain_s
         try:
             self._client.cancel(futures)
             while time.monotonic() < deadline:
-                busy = self._client.run(stop_job, job, on_error="ignore")
+                busy = self._client.run(stop, file, on_error="ignore")
                 if not any(busy.values()):
                     return
                 time.sleep(0.05)
         except _UNREACHABLE:
             return  # a cluster that does not answer computes nothing more for us
-        _log.warning(
-            "Dask workers still compute windows of a job that was stopped; their results are dropped."
-        )
+        _log.info("Dask workers still compute windows of a job that was stopped; their results are dropped.")
 
     def _process_use(self) -> dict[str, ProcessUse]:
         try:

@@ -41,9 +41,9 @@ class FunctionFile:
     """A pickled function in the scratch folder.
 
     Attributes:
-        path: of the file.
+        path: of the file; no other function has it.
         sha256: of its bytes, in hexadecimal.
-        job: which executor's; tasks of a job that was stopped do nothing.
+        job: which executor's.
     """
 
     path: Path
@@ -90,37 +90,37 @@ class _Functions:
                 del self._loaded[sha256]
 
 
-class _Jobs:
-    """Which jobs have windows under way in this process, and which were stopped."""
+class _Runs:
+    """Which functions have tasks under way in this process, and which were stopped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: Counter[str] = Counter()
-        self._stopped: OrderedDict[str, None] = OrderedDict()
+        self._running: Counter[Path] = Counter()
+        self._stopped: OrderedDict[Path, None] = OrderedDict()
 
     @contextmanager
-    def window(self, job: str) -> Iterator[bool]:
-        """True where the window is to be computed."""
+    def task(self, file: FunctionFile) -> Iterator[bool]:
+        """True where the task is to be computed."""
         with self._lock:
-            wanted = job not in self._stopped
-            self._running[job] += 1
+            wanted = file.path not in self._stopped
+            self._running[file.path] += 1
         try:
             yield wanted
         finally:
             with self._lock:
-                self._running[job] -= 1
-                if not self._running[job]:
-                    del self._running[job]
+                self._running[file.path] -= 1
+                if not self._running[file.path]:
+                    del self._running[file.path]
 
-    def stop(self, job: str) -> int:
+    def stop(self, file: FunctionFile) -> int:
         with self._lock:
-            self._stopped[job] = None
+            self._stopped[file.path] = None
             while len(self._stopped) > 1000:
                 self._stopped.popitem(last=False)
-            return self._running[job]
+            return self._running[file.path]
 
 
-_FUNCTIONS, _JOBS = _Functions(), _Jobs()
+_FUNCTIONS, _RUNS = _Functions(), _Runs()
 
 
 def run_tasks(file: FunctionFile, tasks: Sequence[bytes]) -> tuple[list[Any], float]:
@@ -131,8 +131,8 @@ def run_tasks(file: FunctionFile, tasks: Sequence[bytes]) -> tuple[list[Any], fl
         tasks: its arguments, each pickled.
 
     Returns:
-        What the function returns for each, and the seconds that it took; less where the job was stopped
-        meanwhile.
+        What the function returns for each, and the seconds that it took; less where the function
+        was stopped meanwhile.
 
     Raises:
         ScratchNotShared: the function's file cannot be read here.
@@ -140,20 +140,19 @@ def run_tasks(file: FunctionFile, tasks: Sequence[bytes]) -> tuple[list[Any], fl
     started, results = time.monotonic(), []
     function = _FUNCTIONS.get(file)
     for task in tasks:
-        with _JOBS.window(file.job) as wanted:
+        with _RUNS.task(file) as wanted:
             if wanted:
                 results.append(function(pickle.loads(task)))
     return results, time.monotonic() - started
 
 
-def stop_job(job: str) -> int:
-    """Start nothing more of a job in this process; how many of its windows are still under way."""
-    return _JOBS.stop(job)
+def stop(file: FunctionFile) -> int:
+    """Start no more tasks of a function in this process; how many are still under way."""
+    return _RUNS.stop(file)
 
 
 def forget_job(job: str) -> None:
     """Drop what a job left in this process: its functions, and with them its UDF processes."""
-    _JOBS.stop(job)
     _FUNCTIONS.forget(job)
 
 
