@@ -3,9 +3,9 @@
     .venv/bin/python benchmarks/dask_scaling.py --archive build/demo/archive
 
 The job is the preprocessing graph of the crop type workflow over the whole archive, written as netCDF. Each
-cluster is made once, computes the job once unmeasured (kernels are compiled, files are in the system's cache),
-and is then used in turn. Both jobs are cut into the same windows, so that they do the same work, and their
-outputs are compared. Without --archive, one is simulated.
+cluster is made once, computes the job once unmeasured (kernels are compiled, files are in the system's
+cache), and is then used in turn. Both jobs are cut into the same windows, so that they do the same work, and
+their outputs are compared. Without --archive, one is simulated.
 """
 
 from __future__ import annotations

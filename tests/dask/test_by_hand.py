@@ -51,7 +51,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _until(file.is_file, scheduler, folder / "scheduler.log")
     address = str(json.loads(file.read_text())["address"])
     worker = _start(
-        f"dask worker {address} --host 127.0.0.1 --nthreads 1 --nworkers 1 --memory-limit 2GB --no-dashboard "
+        f"dask worker {address} --host 127.0.0.1 --nthreads 1 --memory-limit 2GB --no-dashboard --no-nanny "
         f"--local-directory {folder}",
         folder / "worker.log",
     )

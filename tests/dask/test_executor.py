@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import operator
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-import psutil
 import pytest
 from distributed import Client
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.dask_tasks import BLOCK, Counted, Fails, Fatal, Waits, WriteBlock
+from tests.support.dask_tasks import Counted, Fails, Waits
 
+import acreage
 from acreage.core.errors import ItemUnreadable
-from acreage.engine.dask.errors import ScratchNotShared, WorkersLost
+from acreage.engine.dask.errors import ClusterFailed, ScratchNotShared
 from acreage.engine.dask.executor import MOST_GROUPED, DaskExecutor, _Groups
 from acreage.engine.dask.inspection import check_workers
+from acreage.engine.dask.worker import WorkerFacts, file_system
 from acreage.engine.executors import Executor, ThreadExecutor
 
 
@@ -88,17 +91,6 @@ class _FirstAtOnce:
         return self.others(number) if number else 0
 
 
-def test_a_killed_worker_costs_its_tasks_and_what_it_had_half_written(
-    executor: DaskExecutor, tmp_path: Path
-) -> None:
-    file, flag = tmp_path / "raster", tmp_path / "killed"
-    file.write_bytes(bytes(24 * BLOCK))
-    made = list(executor.map(WriteBlock(file, flag, fatal=5), range(24)))
-    assert sorted(made) == [(n, n) for n in range(24)]
-    assert file.read_bytes() == b"".join(bytes([n]) * BLOCK for n in range(24))
-    assert not psutil.pid_exists(int(flag.read_text()))
-
-
 def test_scratch_that_workers_do_not_see_is_refused(executor: DaskExecutor, tmp_path: Path) -> None:
     client: Client = executor._client
     folder = tmp_path / "gone"
@@ -140,6 +132,44 @@ def test_scratch_of_the_same_name_on_another_machine_is_refused(
         client.run = real
 
 
+def _facts(host: str, kind: str) -> WorkerFacts:
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return WorkerFacts(host, acreage.__version__, python, "", kind)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "kind", "refused"),
+    [(("a", "b"), "nfs4", True), (("a", "a"), "nfs4", False), (("a", "b"), "lustre", False)],
+)
+def test_nfs_is_refused_between_machines(
+    hosts: tuple[str, str], kind: str, refused: bool, executor: DaskExecutor, tmp_path: Path
+) -> None:
+    def answer(_: object, folder: Path, token: str, **__: object) -> dict[str, WorkerFacts]:
+        for number in range(2):
+            (folder / f"seen-{token}-{number}").touch()
+        return {f"tcp://{n}": _facts(host, kind) for n, host in enumerate(hosts)}
+
+    with mock.patch.object(executor._client, "run", answer):
+        if refused:
+            with pytest.raises(ScratchNotShared, match=r"is on NFS.*2 machines"):
+                check_workers(executor._client, tmp_path)
+        else:
+            check_workers(executor._client, tmp_path)
+
+
+def test_a_worker_with_another_version_is_refused(executor: DaskExecutor, tmp_path: Path) -> None:
+    old = {"tcp://1": replace(_facts("a", "ext4"), version="0.0.1")}
+    with (
+        mock.patch.object(executor._client, "run", return_value=old),
+        pytest.raises(ClusterFailed, match=r"on a has acreage 0\.0\.1"),
+    ):
+        check_workers(executor._client, tmp_path)
+
+
+def test_the_file_system_of_a_folder_is_known() -> None:
+    assert file_system(Path("/proc/self")) == "proc"
+
+
 def test_what_workers_use_is_counted(executor: DaskExecutor) -> None:
     before = executor.use()
     list(executor.map(operator.neg, range(50)))
@@ -175,30 +205,6 @@ def test_tasks_that_take_long_are_sent_one_by_one() -> None:
 def test_both_executors_keep_the_protocol(executor: DaskExecutor) -> None:
     kept: list[Executor] = [executor, ThreadExecutor(1)]
     assert [sorted(e.map(abs, [-1, -2])) for e in kept] == [[(0, 1), (1, 2)]] * 2
-
-
-def test_a_window_that_ends_every_worker_is_an_error_that_says_so(executor: DaskExecutor) -> None:
-    scheduler = executor._client.cluster.scheduler
-    with (
-        mock.patch.object(scheduler, "allowed_failures", 1),
-        pytest.raises(WorkersLost, match=r"2 Dask workers ended one after another.*memory"),
-    ):
-        list(executor.map(Fatal(), [0]))
-
-
-def test_a_cluster_without_workers_is_an_error_after_patience(
-    executor: DaskExecutor, shared_scratch: Path
-) -> None:
-    client = executor._client
-    with DaskExecutor(client, shared_scratch, patience_s=0.5, interrupts=False) as impatient:
-        results = impatient.map(operator.neg, range(400))
-        next(results)
-        client.cluster.scale(0)
-        _until(lambda: not client.nthreads())
-        with pytest.raises(WorkersLost, match=r"No Dask worker is left.*0\.5 s"):
-            list(results)
-        client.cluster.scale(2)
-        client.wait_for_workers(2, timeout=60)
 
 
 def _until(so: Callable[[], bool]) -> None:

@@ -143,24 +143,6 @@ def test_sums_over_geometries_are_the_same(
         assert cube.validity().all()
 
 
-def test_a_worker_killed_in_a_window_costs_the_window_only(
-    executor: DaskExecutor, archive: Archive, udf: UdfRunner, shared_scratch: Path, tmp_path: Path
-) -> None:
-    """The user-defined function kills the worker that asked it, once; its own process ends with it."""
-    flag = tmp_path / "killed"
-    flag.write_text("not yet")
-    plan = _plan(archive, _graph(along_x(), _udf(kill=str(flag))), udf)
-    whole, _ = settled(plan, udf=udf, executor=ThreadExecutor(1))
-    flag.unlink()
-    made, result = settled(plan, udf=udf, executor=executor, scratch=shared_scratch)
-    for key, cube in whole.items():
-        assert_same_cube(cube, made[key])
-    worker, child = map(int, flag.read_text().split())
-    assert not psutil.pid_exists(worker)
-    _await_end(child)
-    assert not result.failures
-
-
 def test_tolerated_failures_are_the_same(
     executor: DaskExecutor, archive: Archive, shared_scratch: Path
 ) -> None:
@@ -204,3 +186,21 @@ def test_a_model_that_a_worker_does_not_see_is_named_with_the_machine(
     with pytest.raises(UdfModelUnavailable, match="cannot be read: No such file") as caught:
         settled(plan, udf=udf, executor=executor, scratch=shared_scratch)
     assert "must be there on" in caught.value.hint
+
+
+def test_a_worker_killed_in_a_window_costs_the_window_only(
+    executor: DaskExecutor, archive: Archive, udf: UdfRunner, shared_scratch: Path, tmp_path: Path
+) -> None:
+    """The user-defined function kills the worker that asked it, once; its own process ends with it."""
+    flag = tmp_path / "killed"
+    flag.write_text("not yet")
+    plan = _plan(archive, _graph(along_x(), _udf(kill=str(flag))), udf)
+    whole, _ = settled(plan, udf=udf, executor=ThreadExecutor(1))
+    flag.unlink()
+    made, result = settled(plan, udf=udf, executor=executor, scratch=shared_scratch)
+    for key, cube in whole.items():
+        assert_same_cube(cube, made[key])
+    worker, child = map(int, flag.read_text().split())
+    assert not psutil.pid_exists(worker)
+    _await_end(child)
+    assert not result.failures

@@ -29,6 +29,7 @@ from acreage.engine.dask.config import (
 from acreage.engine.dask.errors import ClusterFailed, ClusterPackageMissing
 from acreage.engine.dask.executor import DaskExecutor
 from acreage.engine.dask.kubernetes import kubernetes_resource
+from acreage.engine.store import scratch_folder
 
 #: A worker this far above what the plan may use is ended before the machine runs out of memory.
 _TOLERATED = 1.25
@@ -122,6 +123,13 @@ def slurm_cluster(config: SlurmCluster) -> Any:
 def _connected(
     config: ClusterConfig, scratch: Path | None, memory: int, threads: int
 ) -> Iterator[distributed.Client]:
+    refusals: tuple[type[Exception], ...] = (
+        OSError,
+        RuntimeError,
+        TimeoutError,
+        ValueError,
+        *_refusals(config),
+    )
     with ExitStack() as stack:
         try:
             if isinstance(config, AddressCluster):
@@ -130,7 +138,7 @@ def _connected(
                 cluster = stack.enter_context(_made(config, scratch, memory, threads))
                 client = distributed.Client(cluster, timeout=_CONNECT_S)
             stack.enter_context(client)
-        except (OSError, RuntimeError, TimeoutError, ValueError, *_refusals(config)) as error:
+        except refusals as error:
             where = config.address if isinstance(config, AddressCluster | GatewayCluster) else config.kind
             raise ClusterFailed(
                 f"The Dask cluster {where} cannot be reached or made: {error}.",
@@ -187,19 +195,20 @@ def _gateway(config: GatewayCluster) -> Any:
 
 @contextmanager
 def _local(config: LocalCluster, scratch: Path | None, memory: int, threads: int) -> Iterator[Any]:
-    with _interrupts_ignored():
-        cluster = distributed.LocalCluster(
-            n_workers=config.workers or threads,
-            threads_per_worker=config.threads,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            memory_limit=int(memory * _TOLERATED),
-            local_directory=None if scratch is None else str(scratch),
-            silence_logs=logging.CRITICAL,
-        )
-    with cluster:
-        yield cluster
+    with scratch_folder(scratch) as folder:
+        with _interrupts_ignored():
+            cluster = distributed.LocalCluster(
+                n_workers=config.workers or threads,
+                threads_per_worker=config.threads,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                memory_limit=int(memory * _TOLERATED),
+                local_directory=str(folder),
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster:
+            yield cluster
 
 
 @contextmanager

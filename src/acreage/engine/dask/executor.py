@@ -127,7 +127,7 @@ class DaskExecutor:
         groups = _Groups(tasks)
         running: dict[Future, list[int]] = {}
         ready: SimpleQueue[Future] = SimpleQueue()
-        drain_s = DRAIN_S
+        drain_s, self._seen = DRAIN_S, time.monotonic()
         try:
             while True:
                 self._submit(
@@ -270,7 +270,7 @@ class DaskExecutor:
         for future in done:
             if future.status == "error":
                 raise self._failure(future.exception())
-            if future.status in ("cancelled", "lost"):
+            if future.status == "cancelled":
                 raise _scheduler_gone()
         # A result whose worker ended before it was fetched is computed again, which takes workers.
         fetched = asyncio.run_coroutine_threadsafe(

@@ -27,7 +27,8 @@ def check_workers(client: Client, folder: Path) -> None:
 
     Raises:
         ClusterFailed: a worker has another version of this software or of Python, or none.
-        ScratchNotShared: a worker does not see the folder's files, or cannot write there.
+        ScratchNotShared: a worker does not see the folder's files, or cannot write there; or workers of
+            several machines share it over NFS.
         ScratchFailed: the client cannot write there.
     """
     token = secrets.token_hex(8)
@@ -43,6 +44,7 @@ def check_workers(client: Client, folder: Path) -> None:
     except ImportError as error:
         raise _cannot_import("", error) from error
     _check_answers(answers, folder)
+    _check_coherent(answers, folder)
     seen = len(list(folder.glob(f"seen-{token}-*")))
     if seen < len(answers):
         raise ScratchNotShared(
@@ -73,6 +75,22 @@ def _check_answers(answers: Mapping[str, Any], folder: Path) -> None:
                 f"{facts.problem}.",
                 hint=NOT_SHARED,
             )
+
+
+def _check_coherent(answers: Mapping[str, WorkerFacts], folder: Path) -> None:
+    """Refuse NFS between several machines.
+
+    Its clients write whole pages, with what they last saw of the bytes around theirs: windows that meet in a
+    page, written by two machines, would spoil each other without an error.
+    """
+    hosts = sorted({facts.host for facts in answers.values()})
+    if len(hosts) > 1 and any(facts.file_system.startswith("nfs") for facts in answers.values()):
+        raise ScratchNotShared(
+            f"The scratch folder {folder.parent} is on NFS, and Dask workers run on {len(hosts)} machines "
+            f"({', '.join(hosts[:3])}{', ...' if len(hosts) > 3 else ''}). NFS spoils files that several "
+            "machines write to at once.",
+            hint="Use a coherent file system (Lustre, BeeGFS, GPFS, CephFS), or workers on one machine.",
+        )
 
 
 def _cannot_import(address: str, error: ImportError) -> ClusterFailed:

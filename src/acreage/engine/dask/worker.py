@@ -29,6 +29,7 @@ from acreage import __version__
 from acreage.catalog.access import Policy, configure, remote_use
 from acreage.engine.dask.errors import ScratchNotShared
 from acreage.engine.executors import ProcessUse
+from acreage.engine.readers import close_readers
 
 #: Functions that a worker keeps: those of a job's latest stages, so that what they hold (a UDF's processes)
 #: lives on from stage to stage.
@@ -60,12 +61,14 @@ class WorkerFacts:
         version: of acreage there.
         python: of Python there, major and minor.
         problem: why it cannot use the scratch folder; empty where it can.
+        file_system: kind of the file system that the scratch folder lies on; empty where it is not known.
     """
 
     host: str
     version: str
     python: str
     problem: str
+    file_system: str = ""
 
 
 class _Functions:
@@ -121,6 +124,8 @@ class _Runs:
 
 
 _FUNCTIONS, _RUNS = _Functions(), _Runs()
+# Which function this thread ran last.
+_THREAD = threading.local()
 
 
 def run_tasks(file: FunctionFile, tasks: Sequence[bytes]) -> tuple[list[Any], float]:
@@ -139,6 +144,10 @@ def run_tasks(file: FunctionFile, tasks: Sequence[bytes]) -> tuple[list[Any], fl
     """
     started, results = time.monotonic(), []
     function = _FUNCTIONS.get(file)
+    if getattr(_THREAD, "function", None) != file.path:
+        # Threads live longer than jobs here: what they hold open may have been replaced since.
+        close_readers()
+        _THREAD.function = file.path
     for task in tasks:
         with _RUNS.task(file) as wanted:
             if wanted:
@@ -166,7 +175,19 @@ def introduce(folder: Path, token: str) -> WorkerFacts:
         (folder / f"seen-{token}-{host}-{psutil.Process().pid}").write_text(token, "utf-8")
     except OSError as error:
         problem = error.strerror or str(error)
-    return WorkerFacts(host, __version__, ".".join(platform.python_version_tuple()[:2]), problem)
+    python = ".".join(platform.python_version_tuple()[:2])
+    return WorkerFacts(host, __version__, python, problem, file_system(folder))
+
+
+def file_system(folder: Path) -> str:
+    """Kind of the file system of a folder, as `ext4` or `nfs4`; empty where the system does not say."""
+    place = str(folder.absolute())
+    best = ("", "")
+    for part in psutil.disk_partitions(all=True):
+        inside = place == part.mountpoint or place.startswith(part.mountpoint.rstrip("/") + "/")
+        if inside and len(part.mountpoint) >= len(best[0]):
+            best = (part.mountpoint, part.fstype)
+    return best[1]
 
 
 def process_use() -> ProcessUse:
