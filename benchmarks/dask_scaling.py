@@ -64,9 +64,15 @@ class Scaling:
         return tuple(a / b for a, b in zip(self.one, self.two, strict=True))
 
 
-def measure(archive: Archive, repeat: int = 3) -> Scaling:
-    """Run the job in turn on a cluster of one worker and one of two, each of one thread."""
-    plan = _plan(archive)
+def measure(archive: Archive, repeat: int = 3, area: str | None = None) -> Scaling:
+    """Run the job in turn on a cluster of one worker and one of two, each of one thread.
+
+    Args:
+        archive: simulated.
+        repeat: runs on each cluster that are measured.
+        area: as `acreage map` takes it; the whole archive where it is not given.
+    """
+    plan = _plan(archive, area)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         executors = [
@@ -86,10 +92,10 @@ def measure(archive: Archive, repeat: int = 3) -> Scaling:
     return Scaling(tuple(times[0]), tuple(times[1]), windows, len(hashes) == 1)
 
 
-def _plan(archive: Archive) -> Plan:
+def _plan(archive: Archive, area: str | None) -> Plan:
     settings = CubeSettings()
-    area, _ = parse_area(",".join(map(repr, archive.bbox)), settings)
-    graph = parse_graph(to_graph(preprocess(area, archive.settings.season, settings).cube, "netCDF"))
+    box, _ = parse_area(area or ",".join(map(repr, archive.bbox)), settings)
+    graph = parse_graph(to_graph(preprocess(box, archive.settings.season, settings).cube, "netCDF"))
     return make_plan(graph, open_catalog(archive.catalog), Budget(MEMORY, 1, processes=2))
 
 
@@ -119,6 +125,7 @@ def main() -> None:
     )
     parser.add_argument("--archive", type=Path)
     parser.add_argument("--size-km", type=float, default=5.12)
+    parser.add_argument("--area", help="part of the archive, as EPSG:3035:west,south,east,north")
     parser.add_argument("--repeat", type=int, default=3)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +134,7 @@ def main() -> None:
             archive = simulate_archive(Path(folder) / "archive", settings)
         else:
             archive = open_archive(given.archive)
-        print("\n".join(report(measure(archive, given.repeat))))
+        print("\n".join(report(measure(archive, given.repeat, given.area))))
 
 
 if __name__ == "__main__":
