@@ -20,7 +20,8 @@ from tests.support.dask_tasks import Counted, Fails, Waits
 import acreage
 from acreage.core.errors import ItemUnreadable
 from acreage.engine.dask.errors import ClusterFailed, ScratchNotShared
-from acreage.engine.dask.executor import MOST_GROUPED, DaskExecutor, _Groups
+from acreage.engine.dask.executor import DaskExecutor
+from acreage.engine.dask.groups import MOST_GROUPED, Groups
 from acreage.engine.dask.inspection import check_workers
 from acreage.engine.dask.worker import WorkerFacts, file_system
 from acreage.engine.executors import Executor, ThreadExecutor
@@ -186,7 +187,7 @@ def test_what_workers_use_is_counted(executor: DaskExecutor) -> None:
 def test_groups_hold_every_task_once_and_leave_work_for_every_thread(
     tasks: int, threads: int, seconds: list[float]
 ) -> None:
-    groups, taken = _Groups(range(tasks)), []
+    groups, taken = Groups(range(tasks)), []
     while fresh := groups.take(2, threads):
         for group in fresh:
             left = tasks - sum(len(g) for g in taken)
@@ -197,7 +198,7 @@ def test_groups_hold_every_task_once_and_leave_work_for_every_thread(
 
 
 def test_tasks_that_take_long_are_sent_one_by_one() -> None:
-    groups = _Groups(range(1000))
+    groups = Groups(range(1000))
     groups.took(5.0)
     assert [len(g) for g in groups.take(10, 2)] == [1] * 10
 

@@ -17,7 +17,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -28,6 +27,7 @@ from distributed import Client, Future, KilledWorker
 from acreage.catalog.access import HostUse, Policy, added
 from acreage.core.errors import ScratchFailed
 from acreage.engine.dask.errors import ClusterFailed, WorkersLost
+from acreage.engine.dask.groups import PER_THREAD, Groups
 from acreage.engine.dask.inspection import check_workers
 from acreage.engine.dask.worker import (
     FunctionFile,
@@ -45,12 +45,6 @@ R = TypeVar("R")
 LOOK_S = 1.0
 #: How long a stopped job waits for the windows that are under way, seconds; and one that a person interrupts.
 DRAIN_S, INTERRUPTED_S = 30.0, 1.0
-#: Groups of windows under way for each thread: one that is computed, one that waits for it.
-PER_THREAD = 2
-#: Windows that take less than this, seconds, are sent in groups: Dask itself takes some milliseconds a task.
-GROUP_S = 0.1
-#: Windows in a group at most: a worker that is lost, or one with the hard windows, costs no more.
-MOST_GROUPED = 16
 _UNREACHABLE = (OSError, TimeoutError, asyncio.TimeoutError, concurrent.futures.CancelledError)
 _log = logging.getLogger(__name__)
 
@@ -124,7 +118,7 @@ class DaskExecutor:
         if not tasks:
             return
         file = self._write(function)
-        groups = _Groups(tasks)
+        groups = Groups(tasks)
         running: dict[Future, list[int]] = {}
         ready: SimpleQueue[Future] = SimpleQueue()
         drain_s, self._seen = DRAIN_S, time.monotonic()
@@ -318,39 +312,6 @@ class DaskExecutor:
         except _UNREACHABLE:
             return {}
         return found
-
-
-class _Groups:
-    """Positions of tasks in order, in groups as large as short tasks ask for.
-
-    Towards the end groups shrink to single tasks, so that no worker has several while another has none.
-    """
-
-    def __init__(self, tasks: Sequence[Any]) -> None:
-        self._left = iter(range(len(tasks)))
-        self._number = len(tasks)
-        self._seconds: float | None = None
-
-    def took(self, seconds: float) -> None:
-        """Learn what a task took lately."""
-        self._seconds = seconds if self._seconds is None else max(seconds, 0.5 * (self._seconds + seconds))
-
-    def take(self, groups: int, threads: int) -> list[list[int]]:
-        """The next groups, at most so many, for so many threads in all."""
-        taken = []
-        for _ in range(groups):
-            group = list(islice(self._left, self._size(threads)))
-            if not group:
-                break
-            self._number -= len(group)
-            taken.append(group)
-        return taken
-
-    def _size(self, threads: int) -> int:
-        if self._seconds is None:
-            return 1
-        fair = self._number // (2 * PER_THREAD * threads)
-        return max(1, min(int(GROUP_S / max(self._seconds, 1e-6)), MOST_GROUPED, fair))
 
 
 def _make_folder(scratch: Path | None) -> Path:
