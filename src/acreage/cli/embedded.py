@@ -10,6 +10,7 @@ from typing import Any
 from acreage.catalog.items import Catalog
 from acreage.core.udf import UdfRunner
 from acreage.croptype.runner import JobResult, Progress
+from acreage.engine.executors import Executor
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.quarantine import (
@@ -38,6 +39,7 @@ class EmbeddedRunner:
         inspect: looks at the files before the first window.
         quarantine: products that no job uses.
         without: names of rewrites that plans do not use.
+        executor: who computes the windows; threads of this process where it is None.
     """
 
     catalog: Catalog
@@ -48,6 +50,7 @@ class EmbeddedRunner:
     inspect: Inspect | None = None
     quarantine: Quarantine | None = None
     without: frozenset[str] = frozenset()
+    executor: Executor | None = None
     _lost: dict[EntryKey, QuarantineEntry] = field(default_factory=dict)
 
     def run(self, graph: Mapping[str, Any], out: Path, progress: Progress | None = None) -> JobResult:
@@ -60,6 +63,7 @@ class EmbeddedRunner:
             plan,
             out,
             udf=self.udf,
+            executor=self.executor,
             scratch=self.scratch,
             tolerance=self.tolerance,
             inspect=self.inspect,

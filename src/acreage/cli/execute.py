@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from acreage.cli.executors import DaskOption, means, means_of_a_plan
 from acreage.cli.inputs import (
     NoInspectOption,
     TolerateOption,
@@ -26,7 +27,6 @@ from acreage.cli.runtime import (
     parameters_of,
     read_json,
     refuse_unknown_parameters,
-    udf_runner,
     window_progress,
 )
 from acreage.core.errors import InvalidInput
@@ -54,6 +54,7 @@ def execute(
     ] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
+    dask: DaskOption = None,
     items: Annotated[
         bool, typer.Option("--items", help="With --plan: print every expected item and band, too.")
     ] = False,
@@ -77,10 +78,11 @@ def execute(
     document, values = read_json(graph, "process graph"), parameters_of(parameter or [])
     refuse_unknown_parameters(values, document)
     parsed = parse_graph(document, values)
-    with udf_runner(settings, budget.threads) as udf:
+    given = means_of_a_plan if plan or out is None else means
+    with given(settings, budget, dask) as use:
         quarantine = quarantine_of(settings)
         sources = catalog_at(catalog, settings)
-        planned = make_plan(parsed, sources, budget, udf, quarantine.read(), no_rewrite or ())
+        planned = make_plan(parsed, sources, use.budget, use.udf, quarantine.read(), no_rewrite or ())
         if items_out is not None:
             write_expected(planned, items_out)
             console.print(f"Written: {items_out}", markup=False, soft_wrap=True)
@@ -100,7 +102,8 @@ def execute(
             result = run_plan(
                 planned,
                 out,
-                udf=udf,
+                udf=use.udf,
+                executor=use.executor,
                 scratch=settings.scratch,
                 tolerance=tolerance,
                 inspect=inspector(settings, wanted=not no_inspect),

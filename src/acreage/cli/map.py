@@ -11,11 +11,12 @@ from rich.table import Table
 
 from acreage.cli.croptype_area import parse_area, within_catalog
 from acreage.cli.embedded import EmbeddedRunner
+from acreage.cli.executors import DaskOption, means
 from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
 from acreage.cli.plan_table import bytes_text
 from acreage.cli.radar_options import CoefficientOption, OrbitOption
 from acreage.cli.radar_options import s1_unit as parse_unit
-from acreage.cli.runtime import NoRewriteOption, budget_of, catalog_at, udf_runner, window_progress
+from acreage.cli.runtime import NoRewriteOption, budget_of, catalog_at, window_progress
 from acreage.core.legend import RESERVED, Legend
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
@@ -44,6 +45,7 @@ def map_command(
     s1_coefficient: CoefficientOption = "sigma0-ellipsoid",
     memory: Annotated[str | None, typer.Option(help="Memory that the job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
+    dask: DaskOption = None,
     tolerate: TolerateOption = None,
     no_inspect: NoInspectOption = False,
     no_rewrite: NoRewriteOption = None,
@@ -75,16 +77,17 @@ def map_command(
     choice = choose_orbit(sources, box, period, settings, orbit)
     console.print(str(choice), markup=False, soft_wrap=True)
     job = MapJob(box, name or found_name, period, model, choice.applied(settings), orbit=choice)
-    with udf_runner(app_settings, budget.threads) as udf, window_progress(console, "Mapping") as progress:
+    with means(app_settings, budget, dask) as use, window_progress(console, "Mapping") as progress:
         runner = EmbeddedRunner(
             sources,
-            budget,
-            udf,
+            use.budget,
+            use.udf,
             app_settings.scratch,
             tolerance,
             inspector(app_settings, wanted=not no_inspect),
             quarantine_of(app_settings),
             frozenset(no_rewrite or ()),
+            use.executor,
         )
         result = make_map(job, runner, out, overwrite=overwrite, progress=progress)
     tell(result, console)

@@ -55,14 +55,17 @@ def catalog_at(
     found = address or settings.catalog
     if not found:
         raise InvalidInput("No catalog is given.", hint="Name it with --catalog, or set ACREAGE_CATALOG.")
-    configure(
-        Policy(
-            requests_per_second=settings.remote_requests_per_second,
-            connections=settings.remote_connections,
-            patience_s=settings.remote_patience_s,
-        )
-    )
+    configure(remote_policy(settings))
     return open_catalog(found, index=index or index_policy(settings))
+
+
+def remote_policy(settings: Settings) -> Policy:
+    """How hard this process, and each worker process, may ask remote stores."""
+    return Policy(
+        requests_per_second=settings.remote_requests_per_second,
+        connections=settings.remote_connections,
+        patience_s=settings.remote_patience_s,
+    )
 
 
 def index_policy(settings: Settings) -> IndexPolicy:

@@ -11,10 +11,11 @@ from rich.console import Console
 
 from acreage.cli.croptype_input import parse_landcover
 from acreage.cli.embedded import EmbeddedRunner
+from acreage.cli.executors import DaskOption, means
 from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quarantine_of, tell_inputs
 from acreage.cli.radar_options import CoefficientOption, OrbitOption, OrbitPicker, UnitOption
 from acreage.cli.radar_options import s1_unit as parse_unit
-from acreage.cli.runtime import budget_of, catalog_at, udf_runner, window_progress
+from acreage.cli.runtime import budget_of, catalog_at, window_progress
 from acreage.core.errors import OutputExists
 from acreage.core.outputs import check_writable, whole_file
 from acreage.core.settings import load_settings
@@ -50,6 +51,7 @@ def sample_command(
     seed: Annotated[int, typer.Option(help="The same seed draws the same pixels.")] = 0,
     memory: Annotated[str | None, typer.Option(help="Memory that a job may use, as 4GB.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Windows that are computed at once.")] = None,
+    dask: DaskOption = None,
     tolerate: TolerateOption = None,
     no_inspect: NoInspectOption = False,
     overwrite: Annotated[
@@ -78,15 +80,19 @@ def sample_command(
     table = points_in_parcels(data.table, points, settings, seed) if points else data.table
     sources = catalog_at(catalog, app_settings)
     picker = OrbitPicker(sources, period, settings, orbit)
-    with udf_runner(app_settings) as udf, window_progress(console, "Sampling") as progress:
+    with (
+        means(app_settings, budget, dask, threads=1) as use,
+        window_progress(console, "Sampling") as progress,
+    ):
         runner = EmbeddedRunner(
             sources,
-            budget,
-            udf,
+            use.budget,
+            use.udf,
             app_settings.scratch,
             tolerance,
             inspector(app_settings, wanted=not no_inspect),
             quarantine_of(app_settings),
+            executor=use.executor,
         )
         sampled = sample_series(table, period, settings, runner, progress, settings_of=picker)
     console.print(picker.told(), markup=False, soft_wrap=True)

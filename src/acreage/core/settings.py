@@ -73,7 +73,10 @@ class Settings(BaseSettings):
     )
     scratch: Path | None = Field(
         default=None,
-        description="Folder for what a job spills while it runs; fast and local.",
+        description=(
+            "Folder for what a job spills while it runs; fast and local, or shared by all workers of a Dask "
+            "cluster."
+        ),
         json_schema_extra={"default": "the system's folder for temporary files"},
     )
     cache: Path = Field(
@@ -108,6 +111,15 @@ class Settings(BaseSettings):
             "API address or a configuration file."
         ),
         json_schema_extra={"default": "none"},
+    )
+
+    dask: str | None = Field(
+        default=None,
+        description=(
+            "Where windows are computed when `--dask` is not given: `local` (Dask workers on this machine), "
+            "the address of a Dask scheduler, a configuration file (docs/dask.md), or `off`."
+        ),
+        json_schema_extra={"default": "`off`: threads of one process"},
     )
 
     remote_requests_per_second: PositiveFloat = Field(

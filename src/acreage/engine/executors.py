@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
+
+from acreage.catalog.access import HostUse, use_between
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUse:
+    """What processes other than the caller's have used.
+
+    Attributes:
+        cpu_seconds: of their processors, with the processes that they started.
+        peak_memory: largest resident size that one of them had, bytes.
+        remote: what they asked of each host.
+    """
+
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    remote: Mapping[str, HostUse] = field(default_factory=dict)
+
+    def since(self, before: ProcessUse) -> ProcessUse:
+        """What came after an earlier look; the peak is that of the whole time."""
+        seconds = max(self.cpu_seconds - before.cpu_seconds, 0.0)
+        return ProcessUse(seconds, self.peak_memory, use_between(before.remote, self.remote))
 
 
 class Executor(Protocol):
@@ -18,6 +41,10 @@ class Executor(Protocol):
 
         Closing the generator waits for what is under way and starts nothing more.
         """
+        ...
+
+    def use(self) -> ProcessUse:
+        """What its workers have used since it was made, where these are other processes."""
         ...
 
 
@@ -48,3 +75,7 @@ class ThreadExecutor:
             finally:
                 for future in running:
                     future.cancel()
+
+    def use(self) -> ProcessUse:
+        """Nothing: the threads are the caller's own."""
+        return ProcessUse()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from acreage.catalog.access import HostUse, remote_use, use_between
+from acreage.catalog.access import HostUse, added, remote_use, use_between
 from acreage.catalog.items import Bounds, ItemProblem, SourceItem
 from acreage.core.errors import OutputExists, WriteFailed
 from acreage.core.inputs import InputAsset, Inputs
@@ -20,7 +20,7 @@ from acreage.core.outputs import check_writable
 from acreage.core.provenance import InputItem
 from acreage.core.udf import UdfRunner
 from acreage.engine.executors import Executor, ThreadExecutor
-from acreage.engine.memory import watched
+from acreage.engine.memory import Peak, watched
 from acreage.engine.plan import Fault, Plan
 from acreage.engine.quarantine import Quarantine
 from acreage.engine.rounds import Progress, Rounds
@@ -38,11 +38,13 @@ class Usage:
 
     Attributes:
         seconds: wall-clock.
-        cpu_seconds: processor time of this process and of its ended children.
-        peak_memory: the most memory of this process and those that it started, bytes (`engine.memory`).
-        peak_stage: what was computed then.
+        cpu_seconds: processor time of this process and of its ended children, and of the executor's workers
+            with all their children.
+        peak_memory: the most memory of this process and those that it started, or of a worker, bytes
+            (`engine.memory`).
+        peak_stage: what was computed then; `workers` where it was a worker's.
         source_pixels: pixels asked of the files.
-        remote: what was asked of each host while it ran.
+        remote: what was asked of each host while it ran, by all of these.
     """
 
     seconds: float
@@ -133,12 +135,12 @@ def run_plan(
             f"{account} is there already.", hint="Choose another name, or ask for it with --overwrite."
         )
     _check_place(account)
+    executor = executor or ThreadExecutor(plan.threads)
+    before = executor.use()
     job = _job_name(out)
     try:
         with watched() as memory, scratch_folder(scratch) as folder:
-            rounds = Rounds(
-                plan, udf, executor or ThreadExecutor(plan.threads), limits, progress, memory.enter
-            )
+            rounds = Rounds(plan, udf, executor, limits, progress, memory.enter)
             rounds.check()
             if inspect is not None:
                 memory.enter("inspection")
@@ -155,9 +157,16 @@ def run_plan(
         _remember(quarantine, error.failed, tolerated=False, job=job)
         raise
     _remember(quarantine, inputs.failed, tolerated=True, job=job)
-    remote = use_between(asked, remote_use())
-    seconds, used = time.monotonic() - started, _cpu_seconds() - cpu
-    usage = Usage(seconds, used, memory.peak.bytes, rounds.pixels, memory.peak.stage, remote)
+    workers = executor.use().since(before)
+    peak = max(memory.peak, Peak(workers.peak_memory, "workers"), key=lambda p: p.bytes)
+    usage = Usage(
+        time.monotonic() - started,
+        _cpu_seconds() - cpu + workers.cpu_seconds,
+        peak.bytes,
+        rounds.pixels,
+        peak.stage,
+        added(use_between(asked, remote_use()), workers.remote),
+    )
     return RunResult(files, inputs, account, rounds.udf_lines(), usage)
 
 

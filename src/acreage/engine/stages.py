@@ -34,11 +34,12 @@ class Budget:
     """What a job may use.
 
     Attributes:
-        memory: bytes for the whole process.
-        threads: windows computed at once.
+        memory: bytes for the whole process; for each, where several processes compute.
+        threads: windows computed at once in a process.
         window: fixed window size in pixels, None to choose by memory.
         base: bytes that the process takes beside its windows.
         udf: bytes that each process of a user-defined function takes beside the windows that it is handed.
+        processes: that compute windows at once.
     """
 
     memory: int
@@ -46,11 +47,17 @@ class Budget:
     window: int | None = None
     base: int = BASE_MEMORY
     udf: int = 0
+    processes: int = 1
 
     @property
     def fixed(self) -> int:
         """Bytes that are taken whatever the windows."""
         return self.base + self.threads * self.udf
+
+    @property
+    def at_once(self) -> int:
+        """Windows computed at once, all processes together."""
+        return self.threads * self.processes
 
 
 def completed_nodes(
@@ -150,7 +157,7 @@ def _derived(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> Stage:
     pure = all(isinstance(nodes[i].op, ProcessOp | JoinOp) for i in stage.nodes)
     # Integers are looked at twice: for a null value that is free, and to be written.
     fits = len(stage.targets) == 1 and meta.is_raster and meta.dtype.kind == "f" and stage.composite is None
-    if not (pure and fits and stage.given) or stage.partition:
+    if not (pure and fits and stage.given) or stage.partition or budget.processes > 1:
         return stage
     program = Program.of(nodes, stage)
     assert stage.box is not None
@@ -244,7 +251,7 @@ def _windows(nodes: Sequence[PlanNode], stage: Stage, box: Box, budget: Budget) 
     """
     if budget.window is None:
         program = Program.of(nodes, stage)
-        for number in (budget.threads, 2 * budget.threads):
+        for number in (budget.at_once, 2 * budget.at_once):
             strips = _strips(box, number)
             if strips and max(window_bytes(program, strip) for strip in strips) <= _share(budget):
                 return strips
@@ -306,7 +313,7 @@ def _window_size(
         needed = window_bytes(program, sample_window(full, size))
         smallest = needed
         # Geometries are shared out to the threads by windows; other stages are cut into strips for them.
-        too_few = by_geometry and size > 64 and _count(full, size) < budget.threads
+        too_few = by_geometry and size > 64 and _count(full, size) < budget.at_once
         if needed > _share(budget) or too_few:
             continue
         return size

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,8 @@ class Readable(Protocol):
 class ModelCache:
     """A folder of models, each under its own hash; safe to share between threads and processes.
 
+    Equal where its arguments are. Pickled, it travels as these: each process verifies for itself.
+
     Args:
         folder: made where it is not there.
         local_files: whether addresses may be files of this machine. A server for strangers says no.
@@ -54,6 +57,19 @@ class ModelCache:
         self._timeout_s = timeout_s
         self._verified: dict[tuple[str, str], Path] = {}
         self._lock = threading.Lock()
+
+    @property
+    def _arguments(self) -> tuple[Path, bool, int, float]:
+        return self._folder, self._local_files, self._max_bytes, self._timeout_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _model_cache, self._arguments
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelCache) and self._arguments == other._arguments
+
+    def __hash__(self) -> int:
+        return hash(self._arguments)
 
     def localise(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The context with its model's address replaced by a local, read-only path; as it is without a model.
@@ -129,7 +145,8 @@ class ModelCache:
             stream = path.open("rb")
         except OSError as error:
             raise UdfModelUnavailable(
-                f"The model {path} cannot be read: {error.strerror}.", hint="Check the context's model path."
+                f"The model {path} cannot be read: {error.strerror}.",
+                hint=f"Check the context's model path; the file must be there on {socket.gethostname()}.",
             ) from None
         with stream:
             yield stream
@@ -187,6 +204,10 @@ class ModelCache:
             digest.update(chunk)
             out.write(chunk)
         return digest.hexdigest()
+
+
+def _model_cache(folder: Path, local_files: bool, max_bytes: int, timeout_s: float) -> ModelCache:
+    return ModelCache(folder, local_files=local_files, max_bytes=max_bytes, timeout_s=timeout_s)
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:

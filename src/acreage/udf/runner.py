@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,9 @@ class ProcessUdfRunner:
 
     A worker loads one UDF and keeps it: what the UDF holds in its module, such as a model, is there at its
     next call. A worker never sees a second UDF. One that died is replaced at the next call.
+
+    Pickled, it travels as these arguments. In the process where it is unpickled, all copies are one runner,
+    as long as somebody holds it; its workers end with it.
 
     Args:
         limits: of a call.
@@ -138,6 +142,9 @@ class ProcessUdfRunner:
             self._closed = True
             self._free.notify_all()
         self._finalizer()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _of_this_process, (self._limits, self._workers, self._models)
 
     def __enter__(self) -> Self:
         return self
@@ -247,6 +254,19 @@ class ProcessUdfRunner:
 
 
 _Key = tuple[str, str]
+_Arguments = tuple[UdfLimits, int, ModelCache | None]
+_arrived: WeakValueDictionary[_Arguments, ProcessUdfRunner] = WeakValueDictionary()
+_arriving = threading.Lock()
+
+
+def _of_this_process(limits: UdfLimits, workers: int, models: ModelCache | None) -> ProcessUdfRunner:
+    """The runner with these arguments that travelled to this process, made at the first arrival."""
+    key = (limits, workers, models)
+    with _arriving:
+        runner = _arrived.get(key)
+        if runner is None or runner._closed:
+            runner = _arrived[key] = ProcessUdfRunner(limits, workers, models)
+        return runner
 
 
 def _stop_all(idle: list[tuple[_Key, WorkerProcess, UdfProbe]], busy: set[WorkerProcess]) -> None:

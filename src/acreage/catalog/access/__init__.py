@@ -2,7 +2,7 @@
 
 from acreage.catalog.access.address import is_remote, shown, split_signature, unsigned
 from acreage.catalog.access.model import Access, AccessConfig, AccessFailed, EnvReference
-from acreage.catalog.access.policy import HostUse, Policy, use_between
+from acreage.catalog.access.policy import HostUse, Policy, added, use_between
 from acreage.catalog.access.rasters import RemoteRasters, remote_rasters
 from acreage.catalog.access.sharing import PoliteAdapter, configure, remote_use, shared
 from acreage.catalog.access.stores import EVERYWHERE, Reach, access_for
@@ -21,6 +21,7 @@ __all__ = [
     "RemoteRasters",
     "Transport",
     "access_for",
+    "added",
     "configure",
     "is_remote",
     "remote_rasters",

@@ -98,6 +98,12 @@ def use_between(before: Mapping[str, HostUse], after: Mapping[str, HostUse]) -> 
     return {host: use for host, use in sorted(parts.items()) if use != HostUse()}
 
 
+def added(one: Mapping[str, HostUse], other: Mapping[str, HostUse]) -> dict[str, HostUse]:
+    """Two counts by host, together."""
+    hosts = sorted({*one, *other})
+    return {host: one.get(host, HostUse()) + other.get(host, HostUse()) for host in hosts}
+
+
 class Transient(Exception):
     """A failure that may pass.
 
