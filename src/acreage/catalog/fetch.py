@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -28,7 +30,13 @@ def resolve(href: str, base: str) -> str:
         return href
     if is_remote(base):
         return join(base, href)
-    return str((Path(base).parent / href).resolve())
+    return os.path.normpath(os.path.join(_folder_of(base), href))
+
+
+@lru_cache(maxsize=4096)
+def _folder_of(document: str) -> str:
+    """The folder of a document, links followed."""
+    return str(Path(document).parent.resolve())
 
 
 class Fetcher:

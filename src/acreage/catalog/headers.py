@@ -17,6 +17,7 @@ from rasterio.io import DatasetReader
 from acreage.catalog.access import Access, AccessFailed, is_remote, remote_rasters, shown
 from acreage.catalog.definition import NAN
 from acreage.catalog.fetch import PARALLEL_REQUESTS
+from acreage.catalog.geotiff import plain_geotiff
 from acreage.core.faults import FaultKind
 
 _filters = threading.Lock()  # of warnings, which belong to the whole process
@@ -71,6 +72,11 @@ def read_header(href: str, access: Access | None = None) -> Header | Unreadable:
         if is_remote(href):
             with remote_rasters().dataset(href, access) as file:
                 return _header(file)
+        plain = plain_geotiff(href) if is_local(href) else None
+        if plain is not None:
+            nodata = NAN if plain.nodata is not None and math.isnan(plain.nodata) else plain.nodata
+            name = plain.dtype.name
+            return Header(f"EPSG:{plain.epsg}", plain.transform, plain.shape, (name,), (nodata,))
         with open_local(href) as file:
             return _header(file)
     except AccessFailed as error:

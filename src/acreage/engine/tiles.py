@@ -1,7 +1,7 @@
 """Blocks of plain tiled GeoTIFFs, decompressed without GDAL.
 
-Reading a block through GDAL costs a copy into its cache, another out of it, and its own inflate; where a file is
-as simple as the ones that archives publish (local, tiled, one band, a usual compression), its blocks are
+Reading a block through GDAL costs a copy into its cache, another out of it, and its own inflate; where a file
+is as simple as the ones that archives publish (local, tiled, one band, a usual compression), its blocks are
 decompressed straight from the file by imagecodecs. Whatever is not that simple, and whatever fails, is read by
 `readers.read_raster`, which also says what is wrong. docs/decisions/0017 has the measurements.
 """
@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
-from affine import Affine
 
+from acreage.catalog.geotiff import PlainGeotiff, plain_geotiff
 from acreage.catalog.headers import is_local
 from acreage.catalog.items import Raster
 from acreage.core.arrays import Array
-from acreage.core.errors import InvalidInput
 from acreage.core.grid import Box, Grid
 
 _FILES = 4096  # headers that are kept
@@ -130,85 +128,25 @@ def _buffer(size: int) -> Array:
     return kept[:size]
 
 
-class _Files:
-    """Headers by file and raster, the latest asked for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str, int, Box], TiledFile | None] = OrderedDict()
-
-    def get(self, raster: Raster) -> TiledFile | None:
-        key = (raster.href, raster.band_index, raster.box)
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        found = _look_at(raster)
-        with self._lock:
-            self._known[key] = found
-            if len(self._known) > _FILES:
-                self._known.popitem(last=False)
-        return found
-
-
-_files = _Files()
-
-
 def tiled_file(raster: Raster) -> TiledFile | None:
     """The blocks of a raster's file; None where GDAL is to read it."""
-    return _files.get(raster)
-
-
-def _look_at(raster: Raster) -> TiledFile | None:
     if not is_local(raster.href) or raster.band_index != 1:
         return None
-    try:
-        with tifffile.TiffFile(raster.href) as file:
-            page = file.pages.first
-            if file.byteorder != "<" or not _is_simple(page) or not _is_at(page, raster.box):
-                return None
-            return TiledFile(
-                raster.href,
-                raster.box,
-                (int(page.tilelength), int(page.tilewidth)),
-                np.dtype(page.dtype),
-                int(page.compression),
-                int(page.predictor),
-                tuple(page.dataoffsets),
-                tuple(page.databytecounts),
-            )
-    except (OSError, ValueError, KeyError, IndexError, tifffile.TiffFileError):
-        return None  # GDAL will say what is wrong
+    found = plain_geotiff(raster.href)
+    if found is None or found.compression not in (1, *_DECOMPRESS) or found.predictor not in (1, *_UNDO):
+        return None
+    return _at(found, raster.href, raster.box)
 
 
-def _is_simple(page: tifffile.TiffPage) -> bool:
-    return bool(
-        page.is_tiled
-        and page.samplesperpixel == 1
-        and page.compression in (1, *_DECOMPRESS)
-        and page.predictor in (1, *_UNDO)
-        and page.dtype is not None
-        and np.dtype(page.dtype).kind in "uif"
-        and page.bitspersample == 8 * np.dtype(page.dtype).itemsize
-        and page.fillorder == 1
+@lru_cache(maxsize=_FILES)
+def _at(found: PlainGeotiff, path: str, box: Box) -> TiledFile | None:
+    """The file as the blocks of a box; None where the file says that it lies elsewhere."""
+    if found.shape != box.shape or f"EPSG:{found.epsg}" != box.grid.crs:
+        return None
+    grid = Grid.of_transform(box.grid.crs, found.transform)
+    place = grid.box_of_transform(found.transform, box.width, box.height)
+    if not grid.aligned_with(box.grid) or place.on(box.grid) != box:
+        return None
+    return TiledFile(
+        path, box, found.block, found.dtype, found.compression, found.predictor, found.offsets, found.sizes
     )
-
-
-def _is_at(page: tifffile.TiffPage, box: Box) -> bool:
-    """Whether the file says by an EPSG code and a corner that it has just the pixels of a box."""
-    if (page.imagelength, page.imagewidth) != box.shape:
-        return False
-    tags: Mapping[str, Any] = page.geotiff_tags or {}
-    code = tags.get("ProjectedCSTypeGeoKey", tags.get("GeographicTypeGeoKey"))
-    scale, tie = tags.get("ModelPixelScale"), tags.get("ModelTiepoint")
-    plain = tags.get("ModelTransformation") is None and tags.get("GTRasterTypeGeoKey") == 1
-    if not plain or code is None or scale is None or tie is None or len(tie) != 6 or any(tie[:2]):
-        return False
-    if f"EPSG:{int(code)}" != box.grid.crs:
-        return False
-    try:
-        grid = Grid.of_transform(box.grid.crs, Affine(scale[0], 0, tie[3], 0, -scale[1], tie[4]))
-    except InvalidInput:
-        return False
-    place = grid.box_of_transform(Affine(scale[0], 0, tie[3], 0, -scale[1], tie[4]), box.width, box.height)
-    return grid.aligned_with(box.grid) and place.on(box.grid) == box

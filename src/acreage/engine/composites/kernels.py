@@ -525,6 +525,7 @@ def median_of_frames(  # type: ignore[no-untyped-def]
             here = slice(first, first + size)
             whole = True
             used = 0
+            clean = 0
             for j in range(size):
                 known[j] = 0
                 undefined[j] = False
@@ -541,8 +542,8 @@ def median_of_frames(  # type: ignore[no-untyped-def]
                     _sample_clean(  # type: ignore[no-untyped-call]
                         frames[k], width, offset[here], fraction_x[here], fraction_y[here], line[:size]
                     )
+                    clean += 1
                     for j in range(size):
-                        known[j] += 1
                         # Only NaN is unequal to itself, which no integer is.
                         undefined[j] |= line[j] != line[j]
                     continue
@@ -557,13 +558,20 @@ def median_of_frames(  # type: ignore[no-untyped-def]
                     known[j] += good[j]
             _sort(block, comparators[starts[used] : starts[used + 1]], size)
             target = out[r, s * segment : s * segment + size]
-            for j in range(size):
-                m = used if whole else known[j]
-                if m == 0 or undefined[j]:
-                    target[j] = np.nan
-                    continue
-                low, high = np.float64(block[(m - 1) // 2, j]), np.float64(block[m // 2, j])
-                target[j] = np.float32(low if low == high else low * 0.5 + high * 0.5)
+            if whole and used > 0:
+                one, two = block[(used - 1) // 2], block[used // 2]
+                for j in range(size):
+                    low, high = np.float64(one[j]), np.float64(two[j])
+                    middle = low if low == high else low * 0.5 + high * 0.5
+                    target[j] = np.float32(np.nan if undefined[j] else middle)
+            else:
+                for j in range(size):
+                    m = known[j] + clean
+                    if m == 0 or undefined[j]:
+                        target[j] = np.nan
+                        continue
+                    low, high = np.float64(block[(m - 1) // 2, j]), np.float64(block[m // 2, j])
+                    target[j] = np.float32(low if low == high else low * 0.5 + high * 0.5)
             if counts.shape[0] > 0:
                 for j in range(size):
-                    counts[r, s * segment + j] = known[j]
+                    counts[r, s * segment + j] = known[j] + clean

@@ -13,7 +13,7 @@ from acreage.core.cube import Cube, CubeMeta
 from acreage.core.grid import Box
 from acreage.engine.composites import kernels
 from acreage.engine.composites.observations import StepObservations, null_and_offset
-from acreage.engine.composites.sampling import SampleMaps
+from acreage.engine.composites.sampling import CELL, SampleMaps
 from acreage.engine.mosaic import Pixels
 from acreage.engine.plan import Context
 from acreage.engine.sources import SourceOp, TimeStep
@@ -83,7 +83,7 @@ def _keep_reference(op: SourceOp, item: SourceItem, window: Box, context: Contex
     file = None if raster.db or raster.border is not None else tiled_file(raster)
     # Masks look at some pixels around the window.
     box = window.expand(*(n // 16 + 64 for n in (window.width, window.height)))
-    needed = box.project(raster.box.grid, 2).intersect(raster.box)
+    needed = box.project(raster.box.grid, CELL + 8).intersect(raster.box)
     if file is None or needed.is_empty:
         return
     values: Array = np.empty(needed.shape, file.dtype)
