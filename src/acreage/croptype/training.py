@@ -37,7 +37,7 @@ Progress = Callable[[int, int, int, float], None]
 class TrainingOptions:
     """How a model is trained. Every field enters the training fingerprint."""
 
-    architecture: str = "temporal_cnn"
+    architecture: str = "patch_mlp"
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the architecture; its own defaults otherwise."""
     members: int = 5
@@ -190,7 +190,8 @@ def _fit_member(
 ) -> None:
     """Train one network in place; it ends with the weights of its best epoch on the part to check on."""
     options, inputs = task.options, task.inputs
-    series, static, wanted = (torch.from_numpy(a) for a in (inputs.series, inputs.static, task.targets))
+    series = torch.from_numpy(np.ascontiguousarray(inputs.series))
+    static, wanted = torch.from_numpy(inputs.static), torch.from_numpy(task.targets)
     weights = _class_weights(task.targets[fit], task.classes, options.class_weight_power)
     loss = nn.CrossEntropyLoss(weights, label_smoothing=options.label_smoothing)
     optimizer = torch.optim.AdamW(
