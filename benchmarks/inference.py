@@ -4,9 +4,9 @@
 
 Both run in this process on the same threads, in turns; times are CPU seconds of the process, so that other
 programs on the machine disturb them little. The bare network is the one that inference runs (members merged,
-normalisations in the weights), its input one batch that stays in the cache: nothing is gathered, no feature is
-made, and it ends with logits. Ours is `classify_cube`: mask, gather, features, network, softmax, confidence and
-the output cube.
+normalisations in the weights), its input one batch that stays in the cache: nothing is gathered, no feature
+is made, and it ends with logits. Ours is `classify_cube`: mask, gather, features, network, softmax,
+confidence and the output cube.
 """
 
 from __future__ import annotations

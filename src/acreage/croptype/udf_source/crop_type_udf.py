@@ -200,8 +200,9 @@ class FeatureMaker:
                 torch.log10(a, out=target).mul_(10)
             else:
                 b = raw[:, run.sources[1]]
+                torch.sub(a, b, out=target).div_(a + b)
                 # Two zeros have no difference; a pair that cancels out ends at the limit, as its sign says.
-                torch.sub(a, b, out=target).div_(a + b).nan_to_num_(nan=0.0)
+                target.nan_to_num_(nan=0.0)
 
     def fill(self, raw: Tensor, out: Tensor) -> Tensor:
         """Write the series of a batch into `out`; (N,) bool, whether anything was observed.
@@ -216,7 +217,7 @@ class FeatureMaker:
             usable = self.usable(raw, sensor)
             out[:, self.channels + i] = usable
             seen |= usable.any(dim=0)
-            # All bits or none: zero whatever was there, not-a-number as well, and faster than any choice.
+            # All bits or none: zero whatever was there, not-a-number as well; far faster than a choice.
             keep = usable.to(torch.int32).neg_().unsqueeze(1)
             for run in _stretches([c.sensor == sensor for c in self.spec.temporal]):
                 bits[:, run].bitwise_and_(keep)
@@ -356,6 +357,7 @@ class TemporalCnn(nn.Module):
     """Convolutions over the season, after Pelletier et al. 2019 (TempCNN), with mask channels as inputs.
 
     ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    ``working_floats``, here and below: values a pixel that inference holds at once beside its input, at most.
     """
 
     def __init__(
@@ -379,6 +381,7 @@ class TemporalCnn(nn.Module):
                 nn.Dropout(dropout),
             ]
         self.convolutions = nn.Sequential(*layers, nn.AvgPool1d(2, ceil_mode=True))
+        self.working_floats = steps * (channels + 4 * width)
         self.head = nn.Sequential(
             nn.Linear(width * math.ceil(steps / 2) + static, hidden),
             nn.BatchNorm1d(hidden),
@@ -404,6 +407,8 @@ class Gru(nn.Module):
     ) -> None:
         super().__init__()
         self.recurrence = nn.GRU(channels, hidden, bidirectional=True)
+        # Input, gates and states of both directions, and the states joined.
+        self.working_floats = steps * (channels + 10 * hidden) + 2 * (2 * hidden + static)
         self.head = nn.Sequential(
             nn.BatchNorm1d(2 * hidden + static), nn.Dropout(dropout), nn.Linear(2 * hidden + static, classes)
         )
@@ -433,6 +438,7 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Linear(channels, width)
+        self.working_floats = steps * (channels + 9 * width) + 2 * heads * steps * steps
         self.place = nn.Parameter(0.02 * torch.randn(steps, width))
         self.encoder = nn.ModuleList(
             nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, batch_first=True)
@@ -465,14 +471,15 @@ class PatchMlp(nn.Module):
         classes: int,
         patch: int = 6,
         stride: int = 3,
-        width: int = 32,
-        hidden: int = 96,
+        width: int = 48,
+        hidden: int = 128,
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
         self.patch = min(patch, steps)
         last = steps - self.patch
         self.starts = [*range(0, last, stride), last]
+        self.working_floats = len(self.starts) * width + static + max(width, hidden + classes)
         self.embedding = nn.Sequential(
             nn.Linear(self.patch * channels, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)
         )
@@ -508,14 +515,15 @@ class Ensemble(nn.Module):
     def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.working_floats = max(int(getattr(m, "working_floats", 0)) for m in members)
 
     def logits(self, series: Tensor, static: Tensor) -> Tensor:
-        """(members, N, classes)."""
-        return torch.stack([m(series, static) for m in self.members])
+        """(members, classes, N)."""
+        return torch.stack([m(series, static).T for m in self.members])
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
         """Probabilities (N, classes), of logits of every member."""
-        return self.logits(series, static).softmax(dim=2).mean(dim=0)
+        return self.logits(series, static).softmax(dim=1).mean(dim=0).T
 
 
 class MergedPatchMlp(nn.Module):
@@ -529,6 +537,7 @@ class MergedPatchMlp(nn.Module):
         plain = [fused(copy.deepcopy(m).eval()) for m in members]
         first, second, third = ([_linear(m, name, at) for m in plain] for name, at in _PATCH_LAYERS)
         self.patch, self.starts = members[0].patch, members[0].starts
+        self.working_floats = len(members) * members[0].working_floats
         self.embed = _constant(torch.cat([m.weight for m in first]))
         self.embed_bias = _constant(torch.cat([m.bias for m in first]).unsqueeze(1))
         self.mix = _constant(torch.stack([m.weight for m in second]))
@@ -537,7 +546,7 @@ class MergedPatchMlp(nn.Module):
         self.last_bias = _constant(torch.stack([m.bias for m in third]).unsqueeze(2))
 
     def logits(self, series: Tensor, static: Tensor) -> Tensor:
-        """(members, N, classes)."""
+        """(members, classes, N)."""
         dekads = series.permute(2, 1, 0)
         members, width, n = len(self.mix), len(self.embed) // len(self.mix), len(series)
         embedded = series.new_empty((members, len(self.starts) * width + static.shape[1], n))
@@ -548,11 +557,11 @@ class MergedPatchMlp(nn.Module):
         if static.shape[1]:
             embedded[:, len(self.starts) * width :] = static.T
         mixed = torch.baddbmm(self.mix_bias, self.mix, embedded).relu_()
-        return torch.baddbmm(self.last_bias, self.last, mixed).transpose(1, 2)
+        return torch.baddbmm(self.last_bias, self.last, mixed)
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
         """Probabilities (N, classes)."""
-        return self.logits(series, static).softmax(dim=2).mean(dim=0)
+        return self.logits(series, static).softmax(dim=1).mean(dim=0).T
 
 
 _PATCH_LAYERS = (("embedding", 0), ("head", 0), ("head", 1))
@@ -648,7 +657,7 @@ class Classifier:
             part = values[start : start + batch_pixels]
             batch.raw.copy_(_pixels_last(part, batch_pixels))
             with torch.inference_mode():
-                out[start : start + len(part)] = batch.probabilities(batch.sent())[0].cpu()[: len(part)]
+                out[start : start + len(part)] = batch.probabilities(batch.sent())[0].T[: len(part)].cpu()
         return out
 
 
@@ -686,19 +695,19 @@ class Batch:
         return self._sent
 
     def probabilities(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """(pixels, classes) float32 and whether anything was observed (pixels,), on the device."""
+        """(classes, pixels) float32 and whether anything was observed (pixels,), on the device."""
         seen = self._maker.fill(raw, self._series)
         static = self._maker.static(raw).T
         series = self._series.permute(2, 1, 0)
         logits = self._network.logits(series.to(self.dtype), static.to(self.dtype))
-        return logits.to(torch.float32).softmax(dim=2).mean(dim=0), seen
+        return logits.to(torch.float32).softmax(dim=1).mean(dim=0), seen
 
     def start(self, taken: int) -> None:
         """Classify the first `taken` pixels of `raw`; on a CUDA device this returns before it is done."""
         self.taken = taken
         with torch.inference_mode():
             probabilities, seen = self.probabilities(self.sent())
-            best, place = probabilities.max(dim=1)
+            best, place = probabilities.max(dim=0)
             self.found[0].copy_(torch.where(seen, self._codes[place], CODE_NO_OBSERVATION), non_blocking=True)
             confidence = best.mul_(100).round_().to(torch.uint8)
             self.found[1].copy_(torch.where(seen, confidence, NO_CONFIDENCE), non_blocking=True)
@@ -813,8 +822,10 @@ def choose_device(wanted: str) -> str:
     return "cuda" if there and wanted != "cpu" else "cpu"
 
 
-def choose_precision(wanted: str, disagreement: float | None, device: str, cpu_has: bool | None = None) -> str:
-    """``fp32`` or ``bf16``: ``auto`` takes bf16 where it is native and the model's classes are known to agree.
+def choose_precision(
+    wanted: str, disagreement: float | None, device: str, cpu_has: bool | None = None
+) -> str:
+    """``fp32`` or ``bf16``: ``auto`` takes bf16 where it is native and the model's classes agree.
 
     `disagreement` is what the model file records, None where it records nothing.
     """
