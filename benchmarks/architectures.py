@@ -27,6 +27,7 @@ import pixel_series
 from acreage.core.temporal import Season
 from acreage.croptype.features import feature_matrix, fit_features
 from acreage.croptype.labels import Labelled, apply_legend, open_legend, open_samples
+from acreage.croptype.metrics import paired_interval
 from acreage.croptype.training import TrainingOptions, train_labelled
 from acreage.croptype.udf_source.crop_type_udf import BATCH_PIXELS, Classifier
 from acreage.croptype.validation import fold_splits
@@ -35,7 +36,6 @@ REAL = "labels/dekad_2023_FRA_LPIS_POLY_110.geoparquet"
 SEASON = "2023-03-01/2023-10-31"
 MARGIN = 0.01
 """Of accuracy, within which a network counts as no worse."""
-DRAWS = 2000
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 Fit = Callable[[Labelled, int], Predict]
@@ -69,7 +69,7 @@ def real(data: Path, seeds: int) -> Experiment:
     labelled = apply_legend(samples.without_terrain(), open_legend("europe"), 10)
     splits = tuple((s.seed, s.train, s.test) for s in fold_splits(labelled, 5, seeds))
     blocks = np.unique(labelled.samples.groups, return_inverse=True)[1]
-    options = TrainingOptions(members=3, epochs=80, patience=15)
+    options = TrainingOptions(members=3, epochs=40, patience=10)
     return Experiment("real", labelled, labelled.targets, splits, blocks, options)
 
 
@@ -81,7 +81,7 @@ def simulated(recipe: pixel_series.Recipe) -> Experiment:
     seen = np.array([position[name] for name in made.noisy_labels.tolist()], np.int64)
     splits = ((0, np.flatnonzero(made.training), np.flatnonzero(~made.training)),)
     blocks = np.unique(labelled.samples.regions, return_inverse=True)[1]
-    options = TrainingOptions(members=3, epochs=10, patience=10, batch=256)
+    options = TrainingOptions(members=2, epochs=6, patience=6, batch=256)
     return Experiment("simulated", labelled, seen, splits, blocks, options)
 
 
@@ -96,37 +96,40 @@ def network(options: TrainingOptions) -> Fit:
 
 
 def forest(part: Labelled, seed: int) -> Predict:
-    """scikit-learn's random forest: 300 trees, leaves of at least two samples, balanced class weights."""
+    """scikit-learn's random forest: 100 trees, leaves of at least two samples, balanced class weights."""
     spec = fit_features(part.samples)
-    made = RandomForestClassifier(300, class_weight="balanced", min_samples_leaf=2, random_state=seed)
+    made = RandomForestClassifier(100, class_weight="balanced", min_samples_leaf=2, random_state=seed)
     made.fit(feature_matrix(part.samples.values, spec), part.targets)
     return lambda values: np.asarray(made.predict(feature_matrix(values, spec)), np.int64)
 
 
 def boosting(part: Labelled, seed: int) -> Predict:
-    """scikit-learn's histogram gradient boosting: 60 rounds at a rate of 0.15, stopped early."""
+    """scikit-learn's histogram gradient boosting: 40 rounds at a rate of 0.2, at most."""
     spec = fit_features(part.samples)
     made = HistGradientBoostingClassifier(
-        max_iter=60,
-        learning_rate=0.15,
+        max_iter=40,
+        learning_rate=0.2,
         max_leaf_nodes=15,
         early_stopping=True,
-        n_iter_no_change=8,
+        n_iter_no_change=6,
         class_weight="balanced",
         random_state=seed,
     )
-    made.fit(feature_matrix(part.samples.values, spec), part.targets)
-    return lambda values: np.asarray(made.predict(feature_matrix(values, spec)), np.int64)
+    matrix = feature_matrix(part.samples.values, spec)
+    # Its binning cannot take a column without two different values.
+    known = np.array([len(np.unique(c[np.isfinite(c)])) > 1 for c in matrix.T])
+    made.fit(matrix[:, known], part.targets)
+    return lambda values: np.asarray(made.predict(feature_matrix(values, spec)[:, known]), np.int64)
 
 
 def methods(options: TrainingOptions) -> dict[str, Fit]:
     """All that are compared, by name."""
     alone = {
         name: network(replace(options, architecture=name))
-        for name in ("patch_mlp", "temporal_cnn", "gru", "transformer")
+        for name in ("temporal_cnn", "patch_mlp", "gru", "transformer")
     }
     taught = replace(options, architecture="patch_mlp", teacher="temporal_cnn")
-    return {"random forest": forest, "boosting": boosting, **alone, "patch_mlp, taught": network(taught)}
+    return {**alone, "patch_mlp, taught": network(taught), "random forest": forest, "boosting": boosting}
 
 
 def predictions(experiment: Experiment, name: str, fit: Fit, folder: Path) -> NDArray[np.int64]:
@@ -215,24 +218,11 @@ def rows(experiment: Experiment, found: dict[str, NDArray[np.int64]], speeds: di
     best = max(networks, key=lambda n: float(right[n].mean()))
     result = []
     for name, p in found.items():
-        low, high = interval(right[name] - right[best], experiment.blocks[scored])
+        low, high = paired_interval(right[name] - right[best], experiment.blocks[scored])
         f1 = float(np.mean([f1_score(targets[scored], one[scored], average="macro") for one in p]))
         mean = float(right[name].mean())
         result.append(Row(name, mean, f1, mean - float(right[best].mean()), low, high, speeds[name]))
     return sorted(result, key=lambda r: -r.accuracy)
-
-
-def interval(
-    difference: NDArray[np.float64], blocks: NDArray[np.int64], seed: int = 0
-) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of paired differences (N,), whole blocks drawn with replacement."""
-    index = np.unique(blocks, return_inverse=True)[1]
-    sums, counts = np.bincount(index, difference), np.bincount(index)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(sums), (DRAWS, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def table(result: list[Row]) -> str:
@@ -291,6 +281,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--out", type=Path, default=Path("build/architectures"))
     parser.add_argument("--only", choices=("real", "simulated"), help="one of the two experiments")
+    parser.add_argument("--methods", help="some of the methods, separated by semicolons")
     parser.add_argument("--seeds", type=int, default=1, help="repetitions of the real folds")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -300,13 +291,13 @@ def main() -> None:
         if given.only in (None, name):
             made = real(given.data, given.seeds) if name == "real" else simulated(pixel_series.Recipe())
             fits = methods(made.networks)
+            if given.methods:
+                fits = {m: fits[m] for m in given.methods.split(";")}
             found = {m: predictions(made, m, fit, given.out) for m, fit in fits.items()}
             speeds = {m: speed(m, made, fit, given.out) for m, fit in fits.items()}
             results[name] = rows(made, found, speeds)
-            print(
-                f"\n{name}: {int((found['patch_mlp'][0] >= 0).sum())} scored\n\n{table(results[name])}\n",
-                flush=True,
-            )
+            scored = int((next(iter(found.values()))[0] >= 0).sum())
+            print(f"\n{name}: {scored} scored\n\n{table(results[name])}\n", flush=True)
     draw(results, given.out / "architectures.png")
 
 

@@ -6,7 +6,7 @@ Curves, spreads, cloud statistics and errors of the scene classification are tho
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import geopandas as gpd
@@ -94,7 +94,7 @@ class _Pixels:
     parcel: NDArray[np.int64]
 
 
-def simulate(recipe: Recipe | None = None, seed: int = 0, training_share: float = 0.3) -> Simulated:
+def simulate(recipe: Recipe | None = None, seed: int = 0, training_share: float = 0.2) -> Simulated:
     """Series of `regions * parcels * pixels` pixels; the first regions are for training.
 
     The interior gaps of Sentinel-2 are filled linearly, as the preprocessing graph does.
@@ -295,8 +295,3 @@ def _cut_ends(values: Single, parcel: NDArray[np.int64], recipe: Recipe, rng: np
         step < length[parcel, None],
     )
     values[gone & cut[parcel, None]] = np.nan
-
-
-def relabelled(samples: Samples, labels: NDArray[np.str_]) -> Samples:
-    """The samples with other labels."""
-    return replace(samples, labels=labels)

@@ -747,7 +747,8 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
         spec = FeatureSpec.from_dict(metadata["features"])
         codes = np.array([c["code"] for c in metadata["legend"]["classes"]], np.uint8)
         net = metadata["network"]
-        network = build_network(net["architecture"], net["settings"], spec, len(codes), net["members"])
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(net["architecture"], net["settings"], spec, len(codes), net["members"])
         network.load_state_dict(stored["state"])
     except (
         ValueError,
