@@ -77,7 +77,7 @@ class InferenceTimes:
 def measure(
     classifier: Classifier | None = None,
     cropland: float = 1.0,
-    side: int = 256,
+    side: int | None = None,
     rounds: int = 9,
     batch_pixels: int = BATCH_PIXELS,
     threads: int = 1,
@@ -88,7 +88,7 @@ def measure(
     Args:
         classifier: the model; the default architecture with random weights where None.
         cropland: share of the window's pixels that are cropland, in square fields.
-        side: of the window, pixels.
+        side: of the window, pixels; where None, so many that about 65 000 are cropland.
         rounds: of each; one more comes first and does not count.
         batch_pixels: shape of a batch, of both.
         threads: that PyTorch may use.
@@ -98,6 +98,7 @@ def measure(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
+        side = side or round(256 / cropland**0.5)
         cube, pixels = window(classifier.spec, cropland, side)
         bare = _bare(classifier, batch_pixels, precision)
         batches = -(-pixels // batch_pixels)
@@ -146,7 +147,9 @@ def window(spec: FeatureSpec, cropland: float, side: int) -> tuple[xr.DataArray,
     """A cube as the UDF gets it, with a third of the S2 dekads missing, and its number of cropland pixels."""
     rng = np.random.default_rng(0)
     bands = (*spec.bands, *(() if "DEM" in spec.bands else ("DEM",)), "CROPLAND")
-    values = rng.uniform(0.01, 4000, (len(spec.dekads), len(bands), side, side)).astype(np.float32)
+    values = rng.random((len(spec.dekads), len(bands), side, side), np.float32)
+    values *= 4000
+    values += 0.01
     optical = [i for i, b in enumerate(bands) if b.startswith("B")]
     missing = rng.random((len(spec.dekads), side, side)) < 0.33
     for i in optical:
