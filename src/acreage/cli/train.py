@@ -56,8 +56,8 @@ def train_command(
         typer.Option(help=f"Network: {', '.join(architectures())} (docs/architectures.md compares them)."),
     ] = TrainingOptions.architecture,
     teacher: Annotated[
-        str, typer.Option(help="Network that each member also learns from (distillation); none if not given.")
-    ] = "",
+        str | None, typer.Option(help="Network that each member also learns from (distillation).")
+    ] = None,
     members: Annotated[int, typer.Option(help="Networks in the ensemble; each holds out another part.")] = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the samples, at most.")] = 150,
     patience: Annotated[int, typer.Option(help="Epochs without progress before a member stops.")] = 25,
@@ -84,7 +84,7 @@ def train_command(
     console = Console()
     options = TrainingOptions(
         architecture=architecture,
-        teacher=teacher,
+        teacher=teacher or "",
         members=members,
         epochs=epochs,
         patience=patience,
