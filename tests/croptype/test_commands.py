@@ -37,7 +37,19 @@ def test_train_writes_a_model_and_its_card_and_scores_what_was_held_out(
     assert model_sha256(out) in words_of(result).replace(" ", "") or model_sha256(out) in result.output
     assert "On the 60 samples of region=south, never trained on" in words_of(result)
     assert open_model(out).training["regions"] == ["north"]
-    assert model_sha256(out) in out.with_suffix(".md").read_text()
+    card = out.with_suffix(".md").read_text()
+    assert model_sha256(out) in card
+    assert "In bf16 0 of 60 training samples" in " ".join(card.split())
+
+
+def test_train_takes_the_architecture_that_it_is_told(samples_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.pt"
+    words = ("--architecture", "temporal_cnn", "--teacher", "patch_mlp", "--members", 2, "--epochs", 1)
+    result = run("train", samples_file, "--out", out, *words)
+    assert result.exit_code == 0, result.output
+    model = open_model(out)
+    assert model.network["architecture"] == "temporal_cnn"
+    assert model.training["options"]["teacher"] == "patch_mlp"
 
 
 def test_a_model_that_is_there_is_not_overwritten_unasked(samples_file: Path, tmp_path: Path) -> None:
@@ -61,6 +73,8 @@ def test_a_model_that_is_there_is_not_overwritten_unasked(samples_file: Path, tm
         (["--holdout", "region=east"], "Values of region: north, south"),
         (["--holdout", "east"], "region=NAME"),
         (["--members", "1"], "at least 2 members"),
+        (["--architecture", "oracle"], "no architecture 'oracle'"),
+        (["--teacher", "oracle"], "no architecture 'oracle' for a teacher"),
     ],
 )
 def test_wrong_options_of_train_end_in_a_message(

@@ -19,6 +19,7 @@ from acreage.croptype.modelfile import model_bytes
 from acreage.croptype.reports import summary_table, validation_data, validation_report
 from acreage.croptype.series import Samples
 from acreage.croptype.training import TrainingOptions, train
+from acreage.croptype.udf_source.crop_type_udf import read_model
 from acreage.croptype.validation import (
     METHODS,
     Split,
@@ -90,11 +91,51 @@ def test_a_class_that_the_mask_removes_is_refused(samples: Samples) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"members": 1}, {"epochs": 0}, {"drop_observations": 1.0}, {"architecture": "oracle"}]
+    "change",
+    [
+        {"members": 1},
+        {"epochs": 0},
+        {"drop_observations": 1.0},
+        {"architecture": "oracle"},
+        {"teacher": "oracle"},
+        {"teacher_weight": 1.5},
+        {"temperature": 0},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):
         TrainingOptions(**change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("temporal_cnn", {"width": 8, "hidden": 8}),
+        ("gru", {"hidden": 8}),
+        ("transformer", {"width": 8, "heads": 2, "layers": 1}),
+    ],
+)
+def test_every_architecture_is_trained_kept_in_a_file_and_read_again(
+    samples: Samples, legend: Legend, architecture: str, settings: dict[str, int]
+) -> None:
+    options = replace(QUICK, architecture=architecture, settings=settings, epochs=4)
+    made = train(samples, legend, (40,), options)
+    assert model_bytes(train(samples, legend, (40,), options)) == model_bytes(made)
+    metadata, classifier = read_model(model_bytes(made))
+    assert metadata["network"] == {"architecture": architecture, "settings": settings, "members": 2}
+    again = classifier.probabilities(made.values_of(samples))
+    np.testing.assert_array_equal(again, made.predict(samples))
+
+
+def test_a_member_that_learns_from_a_teacher_follows_it(samples: Samples, legend: Legend) -> None:
+    alone = replace(QUICK, epochs=6, patience=6)
+    taught = replace(alone, teacher="temporal_cnn", teacher_weight=1.0)
+    model = train(samples, legend, (40,), taught)
+    assert model_bytes(train(samples, legend, (40,), taught)) == model_bytes(model)
+    fingerprints = {train(samples, legend, (40,), o).training["fingerprint"] for o in (alone, taught)}
+    assert len(fingerprints) == 2
+    # The labels have no part in the student's loss, so what it knows it knows from the teacher.
+    assert score_model(model, make_samples(200, seed=9))[0].accuracy > 0.9
 
 
 def test_scores_are_those_of_scikit_learn() -> None:

@@ -24,9 +24,10 @@ from acreage.core.errors import InvalidInput, OutputExists
 from acreage.core.legend import Legend
 from acreage.core.outputs import check_writable, whole_file
 from acreage.croptype.labels import open_legend, shipped_legends
-from acreage.croptype.model import TrainedModel
+from acreage.croptype.model import TrainedModel, architectures
 from acreage.croptype.model_card import model_card
 from acreage.croptype.modelfile import save_model
+from acreage.croptype.precision import compare_precisions
 from acreage.croptype.reports import score_table
 from acreage.croptype.series import Samples
 from acreage.croptype.training import TrainingOptions, train
@@ -49,6 +50,13 @@ def train_command(
         typer.Option(
             help="`region=NAME`, `group=NAME` or `label=NAME`: samples not trained on, scored at the end."
         ),
+    ] = None,
+    architecture: Annotated[
+        str,
+        typer.Option(help=f"Network: {', '.join(architectures())} (docs/architectures.md compares them)."),
+    ] = TrainingOptions.architecture,
+    teacher: Annotated[
+        str | None, typer.Option(help="Network that each member also learns from (distillation).")
     ] = None,
     members: Annotated[int, typer.Option(help="Networks in the ensemble; each holds out another part.")] = 5,
     epochs: Annotated[int, typer.Option(help="Passes over the samples, at most.")] = 150,
@@ -75,6 +83,8 @@ def train_command(
         raise OutputExists(f"{out} is there already.", hint="Choose another name, or give --overwrite.")
     console = Console()
     options = TrainingOptions(
+        architecture=architecture,
+        teacher=teacher or "",
         members=members,
         epochs=epochs,
         patience=patience,
@@ -88,7 +98,8 @@ def train_command(
     kept_out = _held_out(holdout, {"region": series.regions, "group": series.groups, "label": series.labels})
     model = _train(series.select(~kept_out), chosen, parse_landcover(landcover), options)
     digest = save_model(model, out)
-    _write_card(out.with_suffix(".md"), model_card(model, digest))
+    check = compare_precisions(model.classifier, model.values_of(series.select(~kept_out)))
+    _write_card(out.with_suffix(".md"), model_card(model, digest, check))
     _tell(console, model, out, digest)
     if kept_out.any():
         scores, _ = score_model(model, series.select(kept_out))

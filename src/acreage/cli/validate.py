@@ -17,6 +17,7 @@ from acreage.core.errors import InvalidInput, OutputExists
 from acreage.core.outputs import check_writable, whole_file
 from acreage.croptype import series
 from acreage.croptype.labels import Labelled, apply_legend, open_legend
+from acreage.croptype.model import architectures
 from acreage.croptype.modelfile import open_model
 from acreage.croptype.reports import (
     labelled_text,
@@ -59,6 +60,9 @@ def validate_command(
     min_samples: Annotated[
         int, typer.Option(help="Smaller classes go into the legend's other class.", min=2)
     ] = 10,
+    architecture: Annotated[
+        str, typer.Option(help=f"The model's network: {', '.join(architectures())}.")
+    ] = TrainingOptions.architecture,
     members: Annotated[int, typer.Option(help="Networks in the model's ensemble.")] = 5,
     terrain: Annotated[
         bool, typer.Option(help="Use the DEM as a feature; it may tell places apart rather than crops.")
@@ -94,7 +98,9 @@ def validate_command(
         )
     labelled = apply_legend(series_, open_legend(legend).without(names(without)), min_samples)
     console.print(labelled_text(labelled))
-    options = TrainingOptions(members=members, min_samples=min_samples, terrain=terrain)
+    options = TrainingOptions(
+        architecture=architecture, members=members, min_samples=min_samples, terrain=terrain
+    )
     methods = {name: METHODS[name](options) for name in dict.fromkeys(["model", *names(compare)])}
     splits = list(
         chain(
@@ -105,7 +111,15 @@ def validate_command(
     summaries = _run(labelled, splits, methods, console)
     console.print(_table(summaries))
     command = _command(
-        samples, f"--folds {folds} --seeds {seeds}", compare, regions, season, without, terrain, fill_gaps
+        samples,
+        f"--folds {folds} --seeds {seeds}",
+        compare,
+        regions,
+        season,
+        without,
+        terrain,
+        fill_gaps,
+        architecture,
     )
     _write(
         out, validation_report(labelled, summaries, command), validation_data(labelled, summaries, command)
@@ -160,6 +174,7 @@ def _command(
     without: str | None,
     terrain: bool,
     fill: bool,
+    architecture: str,
 ) -> str:
     words = ["acreage validate", samples.name, counts]
     words += [f"--season {season}"] if season else []
@@ -168,6 +183,7 @@ def _command(
     words += [f"--regions {regions}"] if regions else []
     words += ["--terrain"] if terrain else []
     words += [] if fill else ["--no-fill-gaps"]
+    words += [f"--architecture {architecture}"] if architecture != TrainingOptions.architecture else []
     return " ".join(words)
 
 

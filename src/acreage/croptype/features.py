@@ -17,7 +17,7 @@ from acreage.croptype.udf_source.crop_type_udf import (
     Features,
     FeatureSpec,
     features,
-    raw_channel,
+    raw_channels,
     sensor_of,
 )
 
@@ -70,8 +70,7 @@ def fit_features(samples: Samples) -> FeatureSpec:
         )
     spec = FeatureSpec(samples.bands, dekads, default_channels(samples.bands, samples.s1_unit))
     fitted = []
-    for channel in spec.channels:
-        values = raw_channel(samples.values, spec, channel)
+    for channel, values in zip(spec.channels, raw_channels(samples.values, spec), strict=True):
         known = values[np.isfinite(values)].astype(np.float64)
         if known.size == 0:
             raise InvalidInput(f"No sample has a usable observation of {channel.name}.")

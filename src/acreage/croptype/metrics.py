@@ -70,5 +70,25 @@ def score(reference: NDArray[np.int64], predicted: NDArray[np.int64], names: lis
     return Scores(tuple(names), flat.reshape(size, size).astype(np.int64))
 
 
+def paired_interval(
+    difference: NDArray[np.float64], blocks: NDArray[np.int64], draws: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % bootstrap interval (percentiles) of the mean of paired differences.
+
+    Args:
+        difference: (N,) of two methods on the same samples, such as right (1) or wrong (0).
+        blocks: (N,) numbers; samples that are not independent of each other share one. Whole blocks are drawn
+            with replacement.
+        draws: how often.
+        seed: of the draws.
+    """
+    index = np.unique(blocks, return_inverse=True)[1]
+    sums, counts = np.bincount(index, difference), np.bincount(index)
+    drawn = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.where(whole > 0, part / np.maximum(whole, 1), 0.0)

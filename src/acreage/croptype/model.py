@@ -56,9 +56,17 @@ class TrainedModel:
         Raises:
             ModelMismatch: they do not.
         """
+        return self.classifier.probabilities(self.values_of(samples))
+
+    def values_of(self, samples: Samples) -> NDArray[np.float32]:
+        """The samples' series (N, T, bands) in the order that the classifier reads.
+
+        Raises:
+            ModelMismatch: the samples lack the model's bands or dekads.
+        """
         self.check_cube(samples.bands, samples.dekads)
         order = [samples.bands.index(b) for b in self.spec.bands]
-        return self.classifier.probabilities(np.ascontiguousarray(samples.values[:, :, order]))
+        return np.ascontiguousarray(samples.values[:, :, order])
 
     def check_cube(self, bands: Sequence[str], labels: Sequence[Any]) -> None:
         """Refuse a cube whose bands or time labels are not the model's; further bands do no harm.

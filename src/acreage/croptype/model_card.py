@@ -6,7 +6,9 @@ import numpy as np
 
 from acreage.croptype.metrics import Scores
 from acreage.croptype.model import TrainedModel
+from acreage.croptype.precision import PrecisionCheck
 from acreage.croptype.reports import confusion_table, score_table
+from acreage.croptype.udf_source.crop_type_udf import BF16_DISAGREEMENT
 
 LIMITS = """\
 - It was trained and scored on the samples below and nothing else. Other regions, years and crops will be
@@ -17,8 +19,8 @@ LIMITS = """\
 - Input values must have the units given above. The model cannot tell reflectance 0..1 from x 10000."""
 
 
-def model_card(model: TrainedModel, sha256: str) -> str:
-    """Markdown card of a model whose file has this digest."""
+def model_card(model: TrainedModel, sha256: str, precision: PrecisionCheck | None = None) -> str:
+    """Markdown card of a model whose file has this digest, with a comparison of precisions where given."""
     training, metrics = model.training, model.metrics
     confusion = np.array(metrics["confusion"], np.int64)
     scores = Scores(tuple(c["name"] for c in metrics["classes"]), confusion)
@@ -58,6 +60,7 @@ def model_card(model: TrainedModel, sha256: str) -> str:
         f"Accuracy {scores.accuracy:.3f}, macro-F1 {scores.macro_f1:.3f}: {metrics['how']}.",
         score_table(scores),
         confusion_table(scores),
+        *(["## Precision", _precision_text(precision)] if precision else []),
         "## Limits",
         LIMITS,
         "## Provenance",
@@ -75,3 +78,14 @@ def model_card(model: TrainedModel, sha256: str) -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _precision_text(check: PrecisionCheck) -> str:
+    changed = round(check.disagreement * check.samples)
+    how = "which it multiplies in" if check.native else "which it only emulates"
+    return (
+        f"In bf16 {changed} of {check.samples} training samples ({check.disagreement:.2%}) get another "
+        f"class than in fp32; `auto` takes bf16 up to {BF16_DISAGREEMENT:.1%}. On the machine that trained, "
+        f"a batch of {check.batch_pixels} pixels took {1000 * check.fp32_s:.1f} ms of CPU time in fp32 and "
+        f"{1000 * check.bf16_s:.1f} ms in bf16, {how}."
+    )

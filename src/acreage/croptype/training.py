@@ -26,6 +26,7 @@ from acreage.croptype.features import Features, FeatureSpec, features, fit_featu
 from acreage.croptype.labels import Labelled, apply_legend
 from acreage.croptype.metrics import score
 from acreage.croptype.model import TrainedModel, architectures, check_landcover
+from acreage.croptype.precision import disagreement
 from acreage.croptype.series import Samples
 from acreage.croptype.udf_source.crop_type_udf import Classifier, Ensemble, build_network
 
@@ -37,7 +38,7 @@ Progress = Callable[[int, int, int, float], None]
 class TrainingOptions:
     """How a model is trained. Every field enters the training fingerprint."""
 
-    architecture: str = "temporal_cnn"
+    architecture: str = "patch_mlp"
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the architecture; its own defaults otherwise."""
     members: int = 5
@@ -60,6 +61,14 @@ class TrainingOptions:
     """Smaller classes are merged into the legend's other class, or left out."""
     terrain: bool = False
     """Whether the DEM is a feature. It tells places apart rather than crops (docs/training.md)."""
+    teacher: str = ""
+    """Architecture of a network that each member also learns from (knowledge distillation); none if empty.
+
+    A member's teacher is trained on that member's own samples, so that held-out samples stay held out."""
+    teacher_weight: float = 0.7
+    """Share of the loss that compares with the teacher's probabilities, not with the labels."""
+    temperature: float = 2.0
+    """By which the logits of both are divided before they are compared."""
 
     def __post_init__(self) -> None:
         if self.architecture not in architectures():
@@ -71,6 +80,16 @@ class TrainingOptions:
             raise InvalidInput(
                 "Training needs at least 2 members, 1 epoch, 1 epoch of patience, batches of 2 "
                 "and 2 samples a class."
+            )
+        if self.teacher and self.teacher not in architectures():
+            raise InvalidInput(
+                f"There is no architecture {self.teacher!r} for a teacher.",
+                hint=f"Use one of {', '.join(architectures())}.",
+            )
+        if not 0 <= self.teacher_weight <= 1 or self.temperature <= 0:
+            raise InvalidInput(
+                f"The teacher's weight is {self.teacher_weight} (0 to 1) and its temperature "
+                f"{self.temperature} (above 0)."
             )
         if not 0 <= self.drop_observations < 1:
             raise InvalidInput(
@@ -95,7 +114,14 @@ def train(
     options = options or TrainingOptions()
     labelled = apply_legend(samples, legend, options.min_samples)
     check_landcover(labelled.legend, landcover)
-    return train_labelled(labelled, landcover, options, progress)
+    model = train_labelled(labelled, landcover, options, progress)
+    apart = disagreement(model.classifier, model.values_of(labelled.samples))
+    compared = {"samples": len(labelled.samples), "disagreement": apart}
+    return replace(
+        model,
+        classifier=replace(model.classifier, bf16_disagreement=apart),
+        metrics={**model.metrics, "bf16": compared},
+    )
 
 
 def train_labelled(
@@ -120,9 +146,13 @@ def train_labelled(
     with torch.random.fork_rng(devices=[]), _one_thread():
         for k, (fit, check) in enumerate(_folds(labelled, options)):
             torch.manual_seed(options.seed * 1000 + k)
+            teacher = None
+            if options.teacher:
+                teacher = build_network(options.teacher, {}, spec, task.classes).members[0]
+                _fit_member(teacher, task, fit, check, None)
             member = build_network(options.architecture, options.settings, spec, task.classes)
             report = functools.partial(progress, k) if progress else None
-            _fit_member(member.members[0], task, fit, check, report)
+            _fit_member(member.members[0], task, fit, check, report, teacher)
             held_out[check] = _probabilities(member, task.inputs, check)
             members.append(member.members[0])
     network = Ensemble(members)
@@ -187,10 +217,12 @@ def _fit_member(
     fit: NDArray[np.int64],
     check: NDArray[np.int64],
     report: Callable[[int, int, float], None] | None,
+    teacher: nn.Module | None = None,
 ) -> None:
     """Train one network in place; it ends with the weights of its best epoch on the part to check on."""
     options, inputs = task.options, task.inputs
-    series, static, wanted = (torch.from_numpy(a) for a in (inputs.series, inputs.static, task.targets))
+    series = torch.from_numpy(np.ascontiguousarray(inputs.series))
+    static, wanted = torch.from_numpy(inputs.static), torch.from_numpy(task.targets)
     weights = _class_weights(task.targets[fit], task.classes, options.class_weight_power)
     loss = nn.CrossEntropyLoss(weights, label_smoothing=options.label_smoothing)
     optimizer = torch.optim.AdamW(
@@ -204,7 +236,12 @@ def _fit_member(
             if len(part) < 2:  # batch normalisation has no variance of one
                 continue
             optimizer.zero_grad()
-            loss(network(_augmented(series[part], task), static[part]), wanted[part]).backward()
+            seen = _augmented(series[part], task)
+            found = network(seen, static[part])
+            total = loss(found, wanted[part])
+            if teacher is not None:
+                total = _distilled(total, found, teacher, (seen, static[part]), options)
+            total.backward()
             optimizer.step()
         schedule.step()
         network.eval()
@@ -219,6 +256,17 @@ def _fit_member(
             break
     network.load_state_dict(best_state)
     network.eval()
+
+
+def _distilled(
+    loss: Tensor, found: Tensor, teacher: nn.Module, inputs: tuple[Tensor, Tensor], options: TrainingOptions
+) -> Tensor:
+    """The loss with the teacher's part, after Hinton et al. 2015 (arXiv:1503.02531)."""
+    with torch.no_grad():
+        wanted = (teacher(*inputs) / options.temperature).log_softmax(dim=1)
+    given = (found / options.temperature).log_softmax(dim=1)
+    apart = nn.functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+    return (1 - options.teacher_weight) * loss + options.teacher_weight * options.temperature**2 * apart
 
 
 def _augmented(series: Tensor, task: _Task) -> Tensor:

@@ -9,7 +9,10 @@ Context of the UDF (all of it is data, no code):
 - ``model``: path, or ``file://``, ``http://`` or ``https://`` address of the model file;
 - ``model_sha256``: hex digest which that file must have;
 - ``batch_pixels`` (optional, 2048): pixels of one batch; every batch has this shape, the last one is padded;
-- ``threads`` (optional, 1): threads that PyTorch may use in this process.
+- ``threads`` (optional, 1): threads that PyTorch may use in this process;
+- ``device`` (optional, ``auto``): ``cpu``, ``cuda``, or ``auto``, which takes CUDA where there is a device;
+- ``precision`` (optional, ``auto``): ``fp32``, ``bf16``, or ``auto``, which takes bf16 where the processor
+  multiplies in it and the model file records that the classes agree.
 
 Input: dimensions t, bands, y, x (any order). S2 bands are reflectance x 10000, VV and VH linear power (or
 decibels, where the model was trained on decibels), DEM metres, CROPLAND 1 = cropland, 0 = not, NaN = outside.
@@ -18,6 +21,7 @@ Output: dimensions bands, y, x, uint8, bands ``class`` and ``confidence``. Confi
 probability of the class, rounded; 255 where there is no class.
 """
 
+import copy
 import functools
 import hashlib
 import io
@@ -27,7 +31,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +43,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 FILE_FORMAT = "acreage-crop-type-model"
 FILE_VERSION = 1
@@ -46,6 +51,13 @@ MASK_BAND = "CROPLAND"
 OUTPUT_BANDS = ("class", "confidence")
 CODE_OUTSIDE, CODE_NOT_CROPLAND, CODE_NO_OBSERVATION = 0, 254, 255
 NO_CONFIDENCE = 255
+BATCH_PIXELS = 2048
+LIMIT = 6.0
+"""Scaled values are cut off here: far outliers (a cloud's edge, a radio interference) must not rule."""
+PRECISIONS = ("auto", "fp32", "bf16")
+DEVICES = ("auto", "cpu", "cuda")
+BF16_DISAGREEMENT = 0.002
+"""Greatest share of samples whose class may change for ``auto`` to choose bf16."""
 STATIC_SENSORS = ("DEM",)
 
 Float = NDArray[np.float32]
@@ -128,46 +140,169 @@ class Features:
     """Network input of N pixels. Nothing in it depends on what a missing observation's value was."""
 
     series: Float
-    """(N, channels + sensors, T): scaled values, 0 where missing, then one 0/1 observed channel a sensor."""
+    """(N, channels + sensors, T): scaled values, 0 where missing, then one 0/1 observed channel a sensor.
+
+    In memory the pixels lie side by side: it is the view of an array (T, channels + sensors, N)."""
     static: Float
     """(N, static channels + static sensors), same convention."""
     observed: NDArray[np.bool_]
     """(N, sensors, T)."""
 
 
-def _usable(values: Float, spec: FeatureSpec, sensor: str) -> NDArray[np.bool_]:
-    """(N, T): every band of the sensor is finite, and positive where its logarithm is taken."""
-    index = [i for i, band in enumerate(spec.bands) if sensor_of(band) == sensor]
-    part = values[:, :, index]
-    usable = np.isfinite(part)
-    powers = {band for c in spec.channels if c.kind == "decibel" for band in c.sources}
-    with np.errstate(invalid="ignore"):
-        for place, i in enumerate(index):
-            if spec.bands[i] in powers:
-                usable[:, :, place] &= part[:, :, place] > 0
-    return np.asarray(usable.all(axis=2))
+@dataclass(frozen=True)
+class _Run:
+    """Channels next to each other that one operation makes of bands next to each other."""
+
+    kind: str
+    channels: slice
+    sources: tuple[slice, ...]
 
 
-def raw_channel(
-    values: Float, spec: FeatureSpec, channel: Channel, usable: NDArray[np.bool_] | None = None
-) -> Float:
-    """A channel before scaling, (N, T) float32, NaN where its sensor has no usable observation.
+class FeatureMaker:
+    """A feature definition as operations on tensors (T, bands, N): training and inference both call it.
 
-    `usable` spares the test for that where the caller has its result, (N, T).
+    Pixels are the last axis, so that every operation runs over long rows; a batch stays in the processor's
+    cache. An observation is usable where all bands of its sensor are finite (and so is their sum), and
+    positive where a logarithm is taken.
     """
-    if usable is None:
-        usable = _usable(values, spec, channel.sensor)
-    a, *rest = (np.where(usable, values[:, :, spec.bands.index(s)], np.float32(1)) for s in channel.sources)
-    if channel.kind == "linear":
-        out = a
-    elif channel.kind == "decibel":
-        out = np.float32(10) * np.log10(a)
-    elif channel.kind == "normalized_difference":
-        total = a + rest[0]
-        out = (a - rest[0]) / np.where(total == 0, np.float32(1), total)
-    else:
-        raise ValueError(f"channel {channel.name!r} has the unknown kind {channel.kind!r}")
-    return np.where(usable, out, np.float32(np.nan)).astype(np.float32)
+
+    def __init__(self, spec: FeatureSpec, device: str = "cpu") -> None:
+        self.spec = spec
+        self.channels = len(spec.temporal)
+        self.runs = _runs(spec)
+        self.bands_of = {s: [i for i, b in enumerate(spec.bands) if sensor_of(b) == s] for s in spec.sensors}
+        powers = {b for c in spec.channels if c.kind == "decibel" for b in c.sources}
+        self.powers_of = {s: [i for i in at if spec.bands[i] in powers] for s, at in self.bands_of.items()}
+        self.offset = torch.tensor([[c.offset] for c in spec.temporal], device=device)
+        self.factor = torch.tensor([[1 / c.scale] for c in spec.temporal], device=device)
+
+    def empty(self, pixels: int, device: str = "cpu") -> Tensor:
+        """An uninitialised series (T, channels + sensors, pixels) to be filled by `fill`."""
+        shape = (len(self.spec.dekads), self.channels + len(self.spec.sensors), pixels)
+        return torch.empty(shape, device=device)
+
+    def usable(self, raw: Tensor, sensor: str) -> Tensor:
+        """(T, N) bool: the sensor's observation can be used; `raw` is (T, bands, N)."""
+        total = _bands(raw, self.bands_of[sensor]).sum(dim=1)
+        found = total.abs_() < math.inf
+        for i in self.powers_of[sensor]:
+            found &= raw[:, i] > 0
+        return found
+
+    def unscaled(self, raw: Tensor, out: Tensor) -> None:
+        """Write the channels before scaling into `out` (T, channels, N); any value where missing."""
+        for run in self.runs:
+            target = out[:, run.channels]
+            a = raw[:, run.sources[0]]
+            if run.kind == "linear":
+                target.copy_(a)
+            elif run.kind == "decibel":
+                torch.log10(a, out=target).mul_(10)
+            else:
+                b = raw[:, run.sources[1]]
+                torch.sub(a, b, out=target).div_(a + b)
+                # Two zeros have no difference; a pair that cancels out ends at the limit, as its sign says.
+                target.nan_to_num_(nan=0.0)
+
+    def fill(self, raw: Tensor, out: Tensor) -> Tensor:
+        """Write the series of a batch into `out`; (N,) bool, whether anything was observed.
+
+        `raw` (T, bands, N) float32; `out` as `empty` makes it.
+        """
+        values = out[:, : self.channels]
+        self.unscaled(raw, values)
+        values.sub_(self.offset).mul_(self.factor).clamp_(-LIMIT, LIMIT)
+        bits, seen = values.view(torch.int32), torch.zeros(raw.shape[2], dtype=torch.bool, device=raw.device)
+        for i, sensor in enumerate(self.spec.sensors):
+            usable = self.usable(raw, sensor)
+            out[:, self.channels + i] = usable
+            seen |= usable.any(dim=0)
+            # All bits or none: zero whatever was there, not-a-number as well; far faster than a choice.
+            keep = usable.to(torch.int32).neg_().unsqueeze(1)
+            for run in _stretches([c.sensor == sensor for c in self.spec.temporal]):
+                bits[:, run].bitwise_and_(keep)
+        return seen
+
+    def static(self, raw: Tensor) -> Tensor:
+        """(static channels + static sensors, N) of a batch: the first dekad with a value counts."""
+        rows = []
+        for channel in self.spec.static:
+            value = first_known(raw[:, self.spec.bands.index(channel.sources[0])])
+            known = value.isfinite()
+            scaled = value.sub_(channel.offset).mul_(1 / channel.scale).clamp_(-LIMIT, LIMIT)
+            rows += [torch.where(known, scaled, torch.zeros_like(scaled)), known.to(torch.float32)]
+        return torch.stack(rows) if rows else raw.new_empty((0, raw.shape[2]))
+
+
+def first_known(values: Tensor) -> Tensor:
+    """(N,) copy: the first finite one of (T, N), NaN or infinite where there is none."""
+    found = values[0].clone()
+    for later in values[1:]:
+        found = torch.where(found.isfinite(), found, later)
+    return found
+
+
+def _bands(raw: Tensor, index: list[int]) -> Tensor:
+    whole = slice(index[0], index[-1] + 1)
+    return raw[:, whole] if len(index) == whole.stop - whole.start else raw[:, index]
+
+
+def _stretches(chosen: Sequence[bool]) -> Iterator[slice]:
+    """Slices that cover the true entries."""
+    start = None
+    for i, here in enumerate([*chosen, False]):
+        if here and start is None:
+            start = i
+        elif not here and start is not None:
+            yield slice(start, i)
+            start = None
+
+
+def _runs(spec: FeatureSpec) -> tuple[_Run, ...]:
+    runs: list[_Run] = []
+    for i, channel in enumerate(spec.temporal):
+        if channel.kind not in ("linear", "decibel", "normalized_difference"):
+            raise ValueError(f"channel {channel.name!r} has the unknown kind {channel.kind!r}")
+        at = [spec.bands.index(s) for s in channel.sources]
+        last = runs[-1] if runs else None
+        if last and last.kind == channel.kind and [s.stop for s in last.sources] == at:
+            sources = tuple(slice(s.start, s.stop + 1) for s in last.sources)
+            runs[-1] = _Run(channel.kind, slice(last.channels.start, i + 1), sources)
+        else:
+            runs.append(_Run(channel.kind, slice(i, i + 1), tuple(slice(b, b + 1) for b in at)))
+    return tuple(runs)
+
+
+def _pixels_last(values: Float, size: int) -> Tensor:
+    """(T, bands, size) of values (N, T, bands), N at most size; NaN behind them."""
+    raw = np.full((*values.shape[1:], size), np.nan, np.float32)
+    raw[..., : len(values)] = values.transpose(1, 2, 0)
+    return torch.from_numpy(raw)
+
+
+def _rounded(count: int) -> int:
+    # Whole rows of vector registers: the end of an array may be computed by other instructions.
+    return -(-max(count, 1) // 64) * 64
+
+
+def raw_channels(values: Float, spec: FeatureSpec) -> list[Float]:
+    """Every channel of `spec.channels` before scaling, (N, T) float32 each, NaN where not usable.
+
+    `values`: (N, T, bands) float32 in the order of `spec.bands` and `spec.dekads`, NaN where missing.
+    """
+    maker, count = FeatureMaker(spec), len(values)
+    raw = _pixels_last(values, _rounded(count))
+    out = maker.empty(raw.shape[2])[:, : maker.channels]
+    maker.unscaled(raw, out)
+    usable = {s: maker.usable(raw, s).numpy() for s in spec.sensors}
+    made = {
+        c.name: np.where(usable[c.sensor], out[:, i].numpy(), np.float32(np.nan))
+        for i, c in enumerate(spec.temporal)
+    }
+    for c in spec.static:
+        band = raw[:, spec.bands.index(c.sources[0])].numpy()
+        made[c.name] = np.where(np.isfinite(band), band, np.float32(np.nan))
+    return [made[c.name][:, :count].T for c in spec.channels]
 
 
 def features(values: Float, spec: FeatureSpec) -> Features:
@@ -175,33 +310,13 @@ def features(values: Float, spec: FeatureSpec) -> Features:
 
     `values`: (N, T, bands) float32 in the order of `spec.bands` and `spec.dekads`, NaN where missing.
     """
-    n, steps = values.shape[:2]
-    observed = np.zeros((n, len(spec.sensors), steps), bool)
-    for i, sensor in enumerate(spec.sensors):
-        observed[:, i] = _usable(values, spec, sensor)
-    series = np.zeros((n, len(spec.temporal) + len(spec.sensors), steps), np.float32)
-    for i, channel in enumerate(spec.temporal):
-        usable = observed[:, spec.sensors.index(channel.sensor)]
-        series[:, i] = _scaled(raw_channel(values, spec, channel, usable), channel)
-    series[:, len(spec.temporal) :] = observed
-    static = np.zeros((n, 2 * len(spec.static)), np.float32)
-    for i, channel in enumerate(spec.static):
-        value, known = _first_known(raw_channel(values, spec, channel))
-        static[:, 2 * i] = _scaled(value, channel)
-        static[:, 2 * i + 1] = known
-    return Features(series, static, observed)
-
-
-def _scaled(raw: Float, channel: Channel) -> Float:
-    scaled = (raw - np.float32(channel.offset)) / np.float32(channel.scale)
-    # Far outliers (a cloud's edge, a radio interference) carry no more than "very high"; they must not rule.
-    return np.asarray(np.clip(np.nan_to_num(scaled, nan=0.0), -6, 6), np.float32)
-
-
-def _first_known(raw: Float) -> tuple[Float, NDArray[np.bool_]]:
-    known = np.isfinite(raw)
-    first = known.argmax(axis=1)
-    return np.asarray(raw[np.arange(len(raw)), first]), np.asarray(known.any(axis=1))
+    maker, count = FeatureMaker(spec), len(values)
+    raw = _pixels_last(values, _rounded(count))
+    out = maker.empty(raw.shape[2])
+    maker.fill(raw, out)
+    series = out.numpy()[:, :, :count].transpose(2, 1, 0)
+    static = np.ascontiguousarray(maker.static(raw).numpy()[:, :count].T)
+    return Features(series, static, series[:, maker.channels :] > 0)
 
 
 def dekad_of(label: Any) -> str:
@@ -242,6 +357,7 @@ class TemporalCnn(nn.Module):
     """Convolutions over the season, after Pelletier et al. 2019 (TempCNN), with mask channels as inputs.
 
     ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    ``working_floats``, here and below: values a pixel that inference holds at once beside its input, at most.
     """
 
     def __init__(
@@ -265,6 +381,7 @@ class TemporalCnn(nn.Module):
                 nn.Dropout(dropout),
             ]
         self.convolutions = nn.Sequential(*layers, nn.AvgPool1d(2, ceil_mode=True))
+        self.working_floats = steps * (channels + 4 * width)
         self.head = nn.Sequential(
             nn.Linear(width * math.ceil(steps / 2) + static, hidden),
             nn.BatchNorm1d(hidden),
@@ -279,8 +396,115 @@ class TemporalCnn(nn.Module):
         return torch.as_tensor(self.head(torch.cat([encoded, static], dim=1)))
 
 
+class Gru(nn.Module):
+    """A gated recurrent network over the season, read both ways; the mean of its states is classified.
+
+    ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    """
+
+    def __init__(
+        self, channels: int, steps: int, static: int, classes: int, hidden: int = 64, dropout: float = 0.3
+    ) -> None:
+        super().__init__()
+        self.recurrence = nn.GRU(channels, hidden, bidirectional=True)
+        # Input, gates and states of both directions, and the states joined.
+        self.working_floats = steps * (channels + 10 * hidden) + 2 * (2 * hidden + static)
+        self.head = nn.Sequential(
+            nn.BatchNorm1d(2 * hidden + static), nn.Dropout(dropout), nn.Linear(2 * hidden + static, classes)
+        )
+
+    def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        states, _ = self.recurrence(series.permute(2, 0, 1).contiguous())
+        return torch.as_tensor(self.head(torch.cat([states.mean(dim=0), static], dim=1)))
+
+
+class Transformer(nn.Module):
+    """Attention between dekads with a learned place for each; the mean over the season is classified.
+
+    ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        steps: int,
+        static: int,
+        classes: int,
+        width: int = 48,
+        heads: int = 4,
+        layers: int = 2,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(channels, width)
+        self.working_floats = steps * (channels + 9 * width) + 2 * heads * steps * steps
+        self.place = nn.Parameter(0.02 * torch.randn(steps, width))
+        self.encoder = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, heads, 2 * width, dropout, batch_first=True)
+            for _ in range(layers)
+        )
+        self.head = nn.Linear(width + static, classes)
+
+    def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        tokens = self.embedding(series.permute(0, 2, 1)) + self.place
+        for layer in self.encoder:
+            tokens = layer(tokens)
+        return torch.as_tensor(self.head(torch.cat([tokens.mean(dim=1), static], dim=1)))
+
+
+class PatchMlp(nn.Module):
+    """Patches of consecutive dekads, embedded alike, then one dense layer over the whole season.
+
+    Made for throughput: all its arithmetic is products of large matrices. A patch is a stretch of memory of
+    a series whose pixels lie side by side, so that nothing is copied to form it.
+
+    ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        steps: int,
+        static: int,
+        classes: int,
+        patch: int = 6,
+        stride: int = 3,
+        width: int = 48,
+        hidden: int = 128,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.patch = min(patch, steps)
+        last = steps - self.patch
+        self.starts = [*range(0, last, stride), last]
+        self.working_floats = len(self.starts) * width + static + max(width, hidden + classes)
+        self.embedding = nn.Sequential(
+            nn.Linear(self.patch * channels, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.head = nn.Sequential(
+            nn.Linear(width * len(self.starts) + static, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+
+    def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        n, dekads = len(series), series.permute(0, 2, 1)
+        patches = [dekads[:, start : start + self.patch].reshape(n, -1) for start in self.starts]
+        embedded = self.embedding(torch.cat(patches)).reshape(len(patches), n, -1)
+        together = embedded.permute(1, 0, 2).reshape(n, -1)
+        return torch.as_tensor(self.head(torch.cat([together, static], dim=1)))
+
+
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "patch_mlp": PatchMlp,
     "temporal_cnn": TemporalCnn,
+    "gru": Gru,
+    "transformer": Transformer,
 }
 """Architectures a model file may name. A worker has only this file, so a new one is added here."""
 
@@ -291,10 +515,101 @@ class Ensemble(nn.Module):
     def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.working_floats = max(int(getattr(m, "working_floats", 0)) for m in members)
+
+    def logits(self, series: Tensor, static: Tensor) -> Tensor:
+        """(members, classes, N)."""
+        return torch.stack([m(series, static).T for m in self.members])
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
         """Probabilities (N, classes), of logits of every member."""
-        return torch.stack([m(series, static).softmax(dim=1) for m in self.members]).mean(dim=0)
+        return self.logits(series, static).softmax(dim=1).mean(dim=0).T
+
+
+class MergedPatchMlp(nn.Module):
+    """An ensemble of `PatchMlp` as one network: the first layers of all members are one product.
+
+    Normalisations are part of the weights. Only for inference.
+    """
+
+    def __init__(self, members: Sequence[PatchMlp]) -> None:
+        super().__init__()
+        plain = [fused(copy.deepcopy(m).eval()) for m in members]
+        first, second, third = ([_linear(m, name, at) for m in plain] for name, at in _PATCH_LAYERS)
+        self.patch, self.starts = members[0].patch, members[0].starts
+        self.working_floats = len(members) * members[0].working_floats
+        self.embed = _constant(torch.cat([m.weight for m in first]))
+        self.embed_bias = _constant(torch.cat([m.bias for m in first]).unsqueeze(1))
+        self.mix = _constant(torch.stack([m.weight for m in second]))
+        self.mix_bias = _constant(torch.stack([m.bias for m in second]).unsqueeze(2))
+        self.last = _constant(torch.stack([m.weight for m in third]))
+        self.last_bias = _constant(torch.stack([m.bias for m in third]).unsqueeze(2))
+
+    def logits(self, series: Tensor, static: Tensor) -> Tensor:
+        """(members, classes, N)."""
+        dekads = series.permute(2, 1, 0)
+        members, width, n = len(self.mix), len(self.embed) // len(self.mix), len(series)
+        embedded = series.new_empty((members, len(self.starts) * width + static.shape[1], n))
+        for i, start in enumerate(self.starts):
+            patch = dekads[start : start + self.patch].reshape(-1, n)
+            made = torch.addmm(self.embed_bias, self.embed, patch).view(members, width, n)
+            torch.clamp(made, min=0, out=embedded[:, i * width : (i + 1) * width])
+        if static.shape[1]:
+            embedded[:, len(self.starts) * width :] = static.T
+        mixed = torch.baddbmm(self.mix_bias, self.mix, embedded).relu_()
+        return torch.baddbmm(self.last_bias, self.last, mixed)
+
+    def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Probabilities (N, classes)."""
+        return self.logits(series, static).softmax(dim=1).mean(dim=0).T
+
+
+_PATCH_LAYERS = (("embedding", 0), ("head", 0), ("head", 1))
+
+
+def _linear(member: nn.Module, part: str, place: int) -> nn.Linear:
+    layers = [m for m in member.get_submodule(part).children() if isinstance(m, nn.Linear)]
+    return layers[place]
+
+
+def _constant(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values.detach().contiguous(), requires_grad=False)
+
+
+def fused(module: nn.Module) -> nn.Module:
+    """The module in place, with normalisations in the weights before them and without dropout."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Sequential):
+            setattr(module, name, nn.Sequential(*_fused_layers(list(child))))
+        else:
+            fused(child)
+    return module
+
+
+def _fused_layers(layers: list[nn.Module]) -> list[nn.Module]:
+    out: list[nn.Module] = []
+    for layer in layers:
+        before = out[-1] if out else None
+        if isinstance(layer, nn.Dropout):
+            continue
+        if isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Conv1d):
+            out[-1] = fuse_conv_bn_eval(before, layer)
+        elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
+            out[-1] = fuse_linear_bn_eval(before, layer)
+        else:
+            out.append(layer)
+    return out
+
+
+def inference_form(network: Ensemble) -> Ensemble | MergedPatchMlp:
+    """A copy of a trained ensemble that does the same with less arithmetic."""
+    members = [m for m in network.members if isinstance(m, PatchMlp)]
+    form: Ensemble | MergedPatchMlp
+    if len(members) == len(network.members):
+        form = MergedPatchMlp(members)
+    else:
+        form = Ensemble([fused(copy.deepcopy(m).eval()) for m in network.members])
+    return form.eval().requires_grad_(requires_grad=False)
 
 
 def build_network(
@@ -319,31 +634,91 @@ class Classifier:
     spec: FeatureSpec
     network: Ensemble
     codes: NDArray[np.uint8]
+    bf16_disagreement: float | None = None
+    """Share of samples whose class differs in bf16; None where nobody compared."""
 
-    def probabilities(self, values: Float, batch_pixels: int = 2048) -> Float:
+    @functools.cached_property
+    def _forms(self) -> dict[tuple[str, torch.dtype], Ensemble | MergedPatchMlp]:
+        return {}
+
+    def compiled(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Ensemble | MergedPatchMlp:
+        """The network as it runs: `inference_form` of it, made once for a device and a dtype."""
+        if (device, dtype) not in self._forms:
+            self._forms[device, dtype] = inference_form(self.network).to(device, dtype)
+        return self._forms[device, dtype]
+
+    def probabilities(
+        self, values: Float, batch_pixels: int = BATCH_PIXELS, precision: str = "fp32", device: str = "cpu"
+    ) -> Float:
         """(N, classes) float32 for cube values (N, T, bands); batches of one fixed shape, last one padded."""
+        batch = Batch(self, batch_pixels, precision, device)
         out = np.empty((len(values), len(self.codes)), np.float32)
         for start in range(0, len(values), batch_pixels):
             part = values[start : start + batch_pixels]
-            short = batch_pixels - len(part)
-            out[start : start + len(part)] = self._batch(np.pad(part, ((0, short), (0, 0), (0, 0))))[
-                : len(part)
-            ]
+            batch.raw.copy_(_pixels_last(part, batch_pixels))
+            with torch.inference_mode():
+                out[start : start + len(part)] = batch.probabilities(batch.sent())[0].T[: len(part)].cpu()
         return out
 
-    def _batch(self, values: Float) -> Float:
-        inputs = features(values, self.spec)
-        with torch.inference_mode():
-            result = self.network(torch.from_numpy(inputs.series), torch.from_numpy(inputs.static))
-        return np.asarray(result.numpy(), np.float32)
 
-    def classify(
-        self, values: Float, batch_pixels: int = 2048
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Class codes and confidences (0..100), each (N,) uint8."""
-        probabilities = self.probabilities(values, batch_pixels)
-        confidence = np.rint(100 * probabilities.max(axis=1, initial=0)).astype(np.uint8)
-        return self.codes[probabilities.argmax(axis=1)] if len(values) else confidence, confidence
+class Batch:
+    """Buffers and operations of batches of one fixed shape, one at a time, on one device.
+
+    On a CUDA device the copies run in a stream of their own from pinned memory, so that the next batch is
+    gathered and sent while this one is computed; on the CPU everything happens at once, in the same order.
+    """
+
+    def __init__(self, classifier: Classifier, pixels: int, precision: str, device: str) -> None:
+        spec = classifier.spec
+        self.pixels, self.device = pixels, device
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        pinned = device == "cuda"
+        self.raw = torch.empty((len(spec.dekads), len(spec.bands), pixels), pin_memory=pinned)
+        """(T, bands, pixels) in the CPU's memory: what the caller fills."""
+        self.found = torch.empty((2, pixels), dtype=torch.uint8, pin_memory=pinned)
+        """(2, pixels) class codes and confidences, once `finish` was called."""
+        self.taken = 0
+        self._maker = FeatureMaker(spec, device)
+        self._series = self._maker.empty(pixels, device)
+        self._codes = torch.from_numpy(classifier.codes).to(device)
+        self._network = classifier.compiled(device, self.dtype)
+        self._copies = torch.cuda.Stream() if pinned else None  # type: ignore[no-untyped-call]
+        self._sent = torch.empty_like(self.raw, device=device) if pinned else self.raw
+        self._done = torch.cuda.Event() if pinned else None  # type: ignore[no-untyped-call]
+
+    def sent(self) -> Tensor:
+        """The values on the device, (T, bands, pixels)."""
+        if self._copies is not None:
+            with torch.cuda.stream(self._copies):
+                self._sent.copy_(self.raw, non_blocking=True)
+            torch.cuda.current_stream().wait_stream(self._copies)
+        return self._sent
+
+    def probabilities(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """(classes, pixels) float32 and whether anything was observed (pixels,), on the device."""
+        seen = self._maker.fill(raw, self._series)
+        static = self._maker.static(raw).T
+        series = self._series.permute(2, 1, 0)
+        logits = self._network.logits(series.to(self.dtype), static.to(self.dtype))
+        return logits.to(torch.float32).softmax(dim=1).mean(dim=0), seen
+
+    def start(self, taken: int) -> None:
+        """Classify the first `taken` pixels of `raw`; on a CUDA device this returns before it is done."""
+        self.taken = taken
+        with torch.inference_mode():
+            probabilities, seen = self.probabilities(self.sent())
+            best, place = probabilities.max(dim=0)
+            self.found[0].copy_(torch.where(seen, self._codes[place], CODE_NO_OBSERVATION), non_blocking=True)
+            confidence = best.mul_(100).round_().to(torch.uint8)
+            self.found[1].copy_(torch.where(seen, confidence, NO_CONFIDENCE), non_blocking=True)
+            if self._done is not None:
+                self._done.record()
+
+    def finish(self) -> NDArray[np.uint8]:
+        """(2, taken) class codes and confidences of what was started last."""
+        if self._done is not None:
+            self._done.synchronize()
+        return self.found.numpy()[:, : self.taken]
 
 
 def _check_content(content: bytes) -> None:
@@ -372,7 +747,8 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
         spec = FeatureSpec.from_dict(metadata["features"])
         codes = np.array([c["code"] for c in metadata["legend"]["classes"]], np.uint8)
         net = metadata["network"]
-        network = build_network(net["architecture"], net["settings"], spec, len(codes), net["members"])
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(net["architecture"], net["settings"], spec, len(codes), net["members"])
         network.load_state_dict(stored["state"])
     except (
         ValueError,
@@ -389,7 +765,8 @@ def read_model(content: bytes) -> tuple[dict[str, Any], Classifier]:
             "the model file cannot be read: it holds other things than text and numbers"
         ) from error
     network.eval()
-    return metadata, Classifier(spec, network, codes)
+    compared = metadata.get("metrics", {}).get("bf16") or {}
+    return metadata, Classifier(spec, network, codes, compared.get("disagreement"))
 
 
 @functools.lru_cache(maxsize=4)
@@ -431,10 +808,58 @@ def apply_datacube(cube: xr.DataArray, context: dict[str, Any]) -> xr.DataArray:
             )
     torch.set_num_threads(int(context.get("threads", 1)))
     classifier = load_classifier(context["model"], context["model_sha256"])
-    return classify_cube(cube, classifier, int(context.get("batch_pixels", 2048)))
+    device = choose_device(context.get("device", "auto"))
+    precision = choose_precision(context.get("precision", "auto"), classifier.bf16_disagreement, device)
+    return classify_cube(cube, classifier, int(context.get("batch_pixels", BATCH_PIXELS)), precision, device)
 
 
-def classify_cube(cube: xr.DataArray, classifier: Classifier, batch_pixels: int = 2048) -> xr.DataArray:
+def choose_device(wanted: str) -> str:
+    """``cpu`` or ``cuda``; ValueError for a device that is not there."""
+    if wanted not in DEVICES:
+        raise ValueError(f"context 'device' must be one of {', '.join(DEVICES)}, not {wanted!r}")
+    there = torch.cuda.is_available()
+    if wanted == "cuda" and not there:
+        raise ValueError("context 'device' is 'cuda', but PyTorch finds no CUDA device here")
+    return "cuda" if there and wanted != "cpu" else "cpu"
+
+
+def choose_precision(
+    wanted: str, disagreement: float | None, device: str, cpu_has: bool | None = None
+) -> str:
+    """``fp32`` or ``bf16``: ``auto`` takes bf16 where it is native and the model's classes agree.
+
+    `disagreement` is what the model file records, None where it records nothing.
+    """
+    if wanted not in PRECISIONS:
+        raise ValueError(f"context 'precision' must be one of {', '.join(PRECISIONS)}, not {wanted!r}")
+    if wanted != "auto":
+        return wanted
+    if disagreement is None or disagreement > BF16_DISAGREEMENT:
+        return "fp32"
+    if device == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = cpu_multiplies_bf16() if cpu_has is None else cpu_has
+    return "bf16" if native else "fp32"
+
+
+@functools.cache
+def cpu_multiplies_bf16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether this processor has instructions for products in bf16 (AMX or AVX-512); only Linux tells."""
+    try:
+        text = Path(cpuinfo).read_text("utf-8", errors="replace")
+    except OSError:
+        return False
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(text.split())
+
+
+def classify_cube(
+    cube: xr.DataArray,
+    classifier: Classifier,
+    batch_pixels: int = BATCH_PIXELS,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> xr.DataArray:
     """Output cube (bands, y, x) uint8 for an input cube with dimensions t, bands, y, x."""
     spec = classifier.spec
     if absent := [d for d in ("t", "bands", "y", "x") if d not in cube.dims]:
@@ -448,37 +873,88 @@ def classify_cube(cube: xr.DataArray, classifier: Classifier, batch_pixels: int 
     if found:
         raise ValueError("the cube does not match the model: " + "; ".join(found))
     data = cube.transpose("t", "bands", "y", "x").values
-    mask, _ = _first_known(data[:, bands.index(MASK_BAND)].reshape(data.shape[0], -1).T.astype(np.float32))
-    order = [bands.index(b) for b in spec.bands]
+    # A view where y and x lie as usual; a cube in another order of dimensions is copied once.
+    planes = data.reshape(*data.shape[:2], -1)
+    mask = _mask(planes[:, bands.index(MASK_BAND)])
     out = np.full((2, mask.size), NO_CONFIDENCE, np.uint8)
-    out[0] = np.where(
-        np.isnan(mask), CODE_OUTSIDE, np.where(mask == 1, CODE_NO_OBSERVATION, CODE_NOT_CROPLAND)
-    )
-    pixels = _observed_pixels(data, np.flatnonzero(mask == 1), order, spec)
-    for start in range(0, len(pixels), batch_pixels):
-        part = pixels[start : start + batch_pixels]
-        out[0, part], out[1, part] = classifier.classify(_gather(data, part, order), batch_pixels)
+    out[0] = np.where(np.isnan(mask), CODE_OUTSIDE, CODE_NOT_CROPLAND)
+    pixels = np.flatnonzero(mask == 1)
+    parts = [pixels[at : at + batch_pixels] for at in range(0, len(pixels), batch_pixels)]
+    if parts:
+        # On a device one batch is computed while the next one is gathered.
+        batches = [
+            Batch(classifier, batch_pixels, precision, device) for _ in range(2 if device == "cuda" else 1)
+        ]
+        blocks = _band_blocks([bands.index(b) for b in spec.bands])
+        for part, classified in run_batches(batches, parts, lambda p, raw: gather(planes, p, blocks, raw)):
+            out[:, part] = classified
     coordinates = {d: cube.coords[d] for d in ("y", "x") if d in cube.coords}
     return xr.DataArray(
         out.reshape(2, *data.shape[2:]), {"bands": list(OUTPUT_BANDS), **coordinates}, ("bands", "y", "x")
     )
 
 
-def _gather(data: NDArray[Any], pixels: NDArray[np.intp], order: list[int]) -> Float:
-    """(n, T, bands) float32 of the pixels with these flat y-x indices, without copying the whole window."""
-    y, x = np.divmod(pixels, data.shape[3])
-    picked = np.stack([data[:, b][:, y, x] for b in order], axis=-1)
-    return np.ascontiguousarray(picked.transpose(1, 0, 2), np.float32)
+def run_batches(
+    batches: Sequence[Batch],
+    parts: Iterable[NDArray[np.intp]],
+    fill: Callable[[NDArray[np.intp], Float], None],
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
+    """Every part with its classes and confidences (2, n), in order.
+
+    `fill` writes the values of a part into (T, bands, pixels); with several batches that many are under way.
+    """
+    under_way: list[tuple[NDArray[np.intp], Batch]] = []
+    for i, part in enumerate(parts):
+        if len(under_way) == len(batches):
+            earlier, done = under_way.pop(0)
+            yield earlier, done.finish()
+        batch = batches[i % len(batches)]
+        fill(part, batch.raw.numpy())
+        batch.start(len(part))
+        under_way.append((part, batch))
+    for earlier, done in under_way:
+        yield earlier, done.finish()
 
 
-def _observed_pixels(
-    data: NDArray[Any], pixels: NDArray[np.intp], order: list[int], spec: FeatureSpec, chunk: int = 65536
-) -> NDArray[np.intp]:
-    """Those of the pixels in which any sensor with a time series has any usable observation."""
-    kept = []
-    for start in range(0, len(pixels), chunk):
-        part = pixels[start : start + chunk]
-        values = _gather(data, part, order)
-        seen = np.any([_usable(values, spec, s).any(axis=1) for s in spec.sensors], axis=0)
-        kept.append(part[seen])
-    return np.concatenate(kept) if kept else pixels
+def _mask(band: NDArray[Any]) -> Float:
+    """(pixels,) float32: the first known value of (T, pixels), NaN where there is none."""
+    mask: Float = band[0].astype(np.float32)
+    for later in band[1:]:
+        unknown = np.flatnonzero(np.isnan(mask))
+        if not unknown.size:
+            break
+        mask[unknown] = later[unknown]
+    return mask
+
+
+def _band_blocks(order: list[int]) -> list[tuple[slice, slice]]:
+    """(where in the model's order, where in the cube) of bands that lie next to each other in both."""
+    blocks: list[tuple[slice, slice]] = []
+    for i, band in enumerate(order):
+        if blocks and blocks[-1][1].stop == band:
+            mine, theirs = blocks[-1]
+            blocks[-1] = slice(mine.start, i + 1), slice(theirs.start, band + 1)
+        else:
+            blocks.append((slice(i, i + 1), slice(band, band + 1)))
+    return blocks
+
+
+def gather(
+    planes: NDArray[Any], pixels: NDArray[np.intp], blocks: list[tuple[slice, slice]], out: Float
+) -> None:
+    """Copy pixels of a cube (T, bands of the cube, window) into `out` (T, bands of the model, batch).
+
+    `pixels` rise; behind them `out` is NaN, which is an unobserved pixel.
+    """
+    count = len(pixels)
+    out[:, :, count:] = np.nan
+    first, last = int(pixels[0]), int(pixels[-1])
+    for mine, theirs in blocks:
+        for plane, target in zip(planes[:, theirs], out[:, mine, :count], strict=True):
+            if last - first + 1 == count:
+                target[...] = plane[:, first : last + 1]
+            elif plane.dtype == target.dtype and count == out.shape[2]:
+                # "clip" only because it is the mode that writes straight into `out`.
+                np.take(plane, pixels, axis=1, out=target, mode="clip")
+            else:
+                target[...] = plane[:, pixels]
