@@ -27,6 +27,7 @@ LEAST_ROWS = 32
 _STRIP_ROWS = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
 # Arrays of this size come from memory that was used before, instead of fresh pages that must be filled.
 _STRIP_BYTES = 32_000_000
+_RUN_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -159,18 +160,26 @@ def _derived(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> Stage:
     fits = len(stage.targets) == 1 and meta.is_raster and meta.dtype.kind == "f" and stage.composite is None
     if not (pure and fits and stage.given) or stage.partition or budget.processes > 1:
         return stage
-    program = Program.of(nodes, stage)
     assert stage.box is not None
-    rows = _STRIP_ROWS[-1]
-    for rows in _STRIP_ROWS:
-        strip = replace(stage.box, y1=min(stage.box.y0 + rows, stage.box.y1))
-        small = cube_bytes(meta, strip) <= _STRIP_BYTES
-        if small and window_bytes(program, strip) <= budget.memory - budget.fixed:
-            break
+    rows = _strip_rows(Program.of(nodes, stage), stage.box, meta, budget)
     height = stage.box.height
     tops = range(stage.box.y0, stage.box.y0 + height, rows)
     strips = tuple(replace(stage.box, y0=y, y1=min(y + rows, stage.box.y1)) for y in tops)
     return replace(stage, windows=strips, derived=True)
+
+
+def _strip_rows(program: Program, box: Box, meta: CubeMeta, budget: Budget) -> int:
+    """Rows of the strips in which a derived output is computed: the most that stay small, or that fit at all."""
+    rows = _STRIP_ROWS[-1]
+    for rows in _STRIP_ROWS:
+        strip = replace(box, y1=min(box.y0 + rows, box.y1))
+        if window_bytes(program, strip) > budget.memory - budget.fixed:
+            continue
+        # netCDF's library reads and writes runs of less than 64 KiB twice.
+        half = box.width * rows // 2 * meta.dtype.itemsize
+        if cube_bytes(meta, strip) <= _STRIP_BYTES or half < _RUN_BYTES:
+            break
+    return rows
 
 
 def demanded(nodes: Sequence[PlanNode], outputs: Sequence[int]) -> dict[int, Box | None]:

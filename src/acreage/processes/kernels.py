@@ -268,6 +268,22 @@ def fill_gaps(values, valid, masked, positions, out, out_valid):  # type: ignore
     end = np.empty(BLOCK)
     for start in range(0, pixels, BLOCK):
         stop = min(start + BLOCK, pixels)
+        gaps = 0
+        for k in range(n):
+            row = values[k, start:stop]
+            filled = out[k, start:stop]
+            if masked:
+                use = valid[k, start:stop]
+                for j in range(stop - start):
+                    gaps += (not use[j]) | (row[j] != row[j])
+                    filled[j] = row[j]
+            else:
+                for j in range(stop - start):
+                    gaps += row[j] != row[j]
+                    filled[j] = row[j]
+            out_valid[k, start:stop] = True
+        if gaps == 0:
+            continue
         for k in range(n):
             row = values[k, start:stop]
             use = valid[k, start:stop] if masked else valid[0]

@@ -405,15 +405,19 @@ def _sample_some(  # type: ignore[no-untyped-def]
 
 @compiled
 def _clean_integers(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-    half = np.int64(1 << 31)
+    # First along the row, then down: as exact as the sum over four weights. Unsigned positions are not looked at
+    # for being counted from the end.
+    half, bits = np.int64(1 << 31), np.int64(16)
+    down, beside = np.uint64(width), np.uint64(1)
     for j in range(line.size):
-        at = offset[j]
-        below = at + width
+        at = np.uint64(offset[j])
+        below = at + down
         fx, fy = np.int64(fraction_x[j]), np.int64(fraction_y[j])
-        gx, gy = np.int64(_STEPS) - fx, np.int64(_STEPS) - fy
-        total = gx * gy * np.int64(frame[at]) + fx * gy * np.int64(frame[at + 1])
-        total += gx * fy * np.int64(frame[below]) + fx * fy * np.int64(frame[below + 1])
-        line[j] = (total + half) >> np.int64(32)
+        left, right = np.int64(frame[at]), np.int64(frame[at + beside])
+        upper = (left << bits) + (right - left) * fx
+        left, right = np.int64(frame[below]), np.int64(frame[below + beside])
+        lower = (left << bits) + (right - left) * fx
+        line[j] = ((upper << bits) + (lower - upper) * fy + half) >> np.int64(32)
 
 
 @compiled
@@ -469,6 +473,51 @@ def _choose_some(  # type: ignore[no-untyped-def]
     def floats(frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good):  # type: ignore[no-untyped-def]
         place = (width, offset, fraction_x, fraction_y, keep, pixels)
         gather_floats(frame, valid, True, *place, False, 0.0, 0.0, line, good)
+
+    return floats
+
+
+def _mark_nans(line, undefined):  # type: ignore[no-untyped-def]
+    """Note where a line has NaN; compiled to nothing for integers."""
+    raise NotImplementedError
+
+
+def _middle(one, two, undefined, target):  # type: ignore[no-untyped-def]
+    """The mean of two lines, NaN where undefined; of integers, which are never undefined, in whole halves."""
+    raise NotImplementedError
+
+
+@overload(_mark_nans, jit_options={"nogil": True, "error_model": "numpy"})
+def _choose_mark_nans(line, undefined):  # type: ignore[no-untyped-def]
+    if isinstance(line.dtype, types.Integer):
+
+        def integers(line, undefined):  # type: ignore[no-untyped-def]
+            pass
+
+        return integers
+
+    def floats(line, undefined):  # type: ignore[no-untyped-def]
+        for j in range(line.size):
+            undefined[j] |= line[j] != line[j]  # as only NaN is
+
+    return floats
+
+
+@overload(_middle, jit_options={"nogil": True, "error_model": "numpy"})
+def _choose_middle(one, two, undefined, target):  # type: ignore[no-untyped-def]
+    if isinstance(one.dtype, types.Integer):
+
+        def integers(one, two, undefined, target):  # type: ignore[no-untyped-def]
+            for j in range(target.size):
+                target[j] = np.float32(np.int32(one[j]) + np.int32(two[j])) * np.float32(0.5)
+
+        return integers
+
+    def floats(one, two, undefined, target):  # type: ignore[no-untyped-def]
+        for j in range(target.size):
+            low, high = np.float64(one[j]), np.float64(two[j])
+            middle = low if low == high else low * 0.5 + high * 0.5
+            target[j] = np.float32(np.nan if undefined[j] else middle)
 
     return floats
 
@@ -543,9 +592,7 @@ def median_of_frames(  # type: ignore[no-untyped-def]
                         frames[k], width, offset[here], fraction_x[here], fraction_y[here], line[:size]
                     )
                     clean += 1
-                    for j in range(size):
-                        # Only NaN is unequal to itself, which no integer is.
-                        undefined[j] |= line[j] != line[j]
+                    _mark_nans(line[:size], undefined)  # type: ignore[no-untyped-call]
                     continue
                 whole = False
                 _sample_some(  # type: ignore[no-untyped-call]
@@ -559,11 +606,9 @@ def median_of_frames(  # type: ignore[no-untyped-def]
             _sort(block, comparators[starts[used] : starts[used + 1]], size)
             target = out[r, s * segment : s * segment + size]
             if whole and used > 0:
-                one, two = block[(used - 1) // 2], block[used // 2]
-                for j in range(size):
-                    low, high = np.float64(one[j]), np.float64(two[j])
-                    middle = low if low == high else low * 0.5 + high * 0.5
-                    target[j] = np.float32(np.nan if undefined[j] else middle)
+                _middle(  # type: ignore[no-untyped-call]
+                    block[(used - 1) // 2, :size], block[used // 2, :size], undefined, target
+                )
             else:
                 for j in range(size):
                     m = known[j] + clean
