@@ -13,11 +13,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import dask
 import numpy as np
 import odc.stac
 import pandas as pd
 import xarray as xr
+
+import dask
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from acreage.bench.scene_mask import REACH, cloud_mask

@@ -1,8 +1,8 @@
 """Headers of plain tiled GeoTIFFs, read without GDAL.
 
-A season of a tile is a thousand files and more; opening one by GDAL takes milliseconds, reading the few tags that
-say where its pixels lie takes microseconds. Files that are anything but plain (see `plain_geotiff`) are left to
-GDAL, and so is every question of what is wrong with one.
+A season of a tile is a thousand files and more; opening one by GDAL takes milliseconds, reading the few tags
+that say where its pixels lie takes microseconds. Files that are anything but plain (see `plain_geotiff`) are
+left to GDAL, and so is every question of what is wrong with one.
 """
 
 from __future__ import annotations

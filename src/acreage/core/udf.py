@@ -173,7 +173,7 @@ class UdfRunner(Protocol):
         ...
 
     def resident_bytes(self) -> int:
-        """Memory of one of its processes that has run a UDF, beside the arrays that it is handed; 0 if none."""
+        """Memory of a process that has run a UDF, beside the arrays that it is handed; 0 if there is none."""
         ...
 
     def close(self) -> None:

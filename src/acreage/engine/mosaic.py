@@ -97,6 +97,7 @@ class StepMosaic:
                 self._fill_edges(groups, band, values[b], valid[b])
 
     def touching(self, number: int) -> bool:
+        """Whether an item may matter to the box."""
         boxes = {r.box for r in self.items[number].rasters.values()}
         return any(touches(box, self.box, self.method) for box in boxes)
 

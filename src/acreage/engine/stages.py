@@ -66,8 +66,8 @@ def completed_nodes(
 ) -> set[int]:
     """Nodes that must be complete before something else starts.
 
-    Outputs, what an unbounded footprint reads, every result without x and y that is computed from other nodes,
-    and of streaming composites the results and what their masks read that has no dates.
+    Outputs, what an unbounded footprint reads, every result without x and y that is computed from other
+    nodes, and of streaming composites the results and what their masks read that has no dates.
     """
     done = set(outputs)
     for composite in composites:
@@ -87,7 +87,7 @@ def completed_nodes(
 
 
 def _undated_inputs(nodes: Sequence[PlanNode], alive: Collection[int]) -> Iterator[int]:
-    """Rasters without dates, computed from loads, that cubes with dates are made of: read once for all dates."""
+    """Rasters without dates, computed from loads, that go into cubes with dates: made once for all dates."""
     for index in alive:
         if "t" not in nodes[index].meta.names:
             continue
@@ -169,7 +169,7 @@ def _derived(nodes: Sequence[PlanNode], stage: Stage, budget: Budget) -> Stage:
 
 
 def _strip_rows(program: Program, box: Box, meta: CubeMeta, budget: Budget) -> int:
-    """Rows of the strips in which a derived output is computed: the most that stay small, or that fit at all."""
+    """Rows of the strips of a derived output: the most that stay small, or that fit at all."""
     rows = _STRIP_ROWS[-1]
     for rows in _STRIP_ROWS:
         strip = replace(box, y1=min(box.y0 + rows, box.y1))

@@ -2,8 +2,8 @@
 
 Reading a block through GDAL costs a copy into its cache, another out of it, and its own inflate; where a file
 is as simple as the ones that archives publish (local, tiled, one band, a usual compression), its blocks are
-decompressed straight from the file by imagecodecs. Whatever is not that simple, and whatever fails, is read by
-`readers.read_raster`, which also says what is wrong. docs/decisions/0017 has the measurements.
+decompressed straight from the file by imagecodecs. Whatever is not that simple, and whatever fails, is read
+by `readers.read_raster`, which also says what is wrong. docs/decisions/0017 has the measurements.
 """
 
 from __future__ import annotations

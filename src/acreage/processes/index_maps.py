@@ -1,8 +1,8 @@
 """Where the pixels of one grid lie on another: the geometry of every resampling.
 
-All positions are absolute source pixel indices (pixel `i` covers `[i, i + 1)`). Between CRSs they are exact on
-a coarse lattice of target pixels that is counted from pixel 0 of the grid, and interpolated in between, so that
-nothing depends on how an area was cut into windows.
+All positions are absolute source pixel indices (pixel `i` covers `[i, i + 1)`). Between CRSs they are exact
+on a coarse lattice of target pixels that is counted from pixel 0 of the grid, and interpolated in between, so
+that nothing depends on how an area was cut into windows.
 """
 
 from __future__ import annotations

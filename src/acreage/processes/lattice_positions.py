@@ -1,10 +1,10 @@
 """Positions on another grid: exact on a coarse lattice, cubic in between.
 
 The nodes are the corners of every 64th pixel, counted from pixel 0 of the target grid, and each pixel's
-position is a fixed formula of the 4 x 4 nodes around it: what comes out for a pixel is the same in every window.
-In each cell of 64 x 64 pixels the middle is transformed, too; where it lies more than a millionth of a source
-pixel off (the edge of a projection, the antimeridian, huge pixels), all pixels of the cell are transformed
-themselves.
+position is a fixed formula of the 4 x 4 nodes around it: what comes out for a pixel is the same in every
+window. In each cell of 64 x 64 pixels the middle is transformed, too; where it lies more than a millionth of
+a source pixel off (the edge of a projection, the antimeridian, huge pixels), all pixels of the cell are
+transformed themselves.
 """
 
 from __future__ import annotations

@@ -64,7 +64,8 @@ class StepObservations:
     def samples(self, band: str) -> SampleMap | None:
         """Where the window lies on the lattice of a band, None where sampling a frame does not suffice.
 
-        That is so where several lattices meet, where pixels shrink, or where a method needs more than samples.
+        That is so where several lattices meet, where pixels shrink, or where a method needs more than
+        samples.
         """
         rasters = self._rasters(band)
         if len(self._groups) != 1 or not rasters:
@@ -117,7 +118,7 @@ class StepObservations:
         return {n: r for n in numbers if (r := self.step.items[n].rasters.get(band)) is not None}
 
     def _samples_suffice(self, grid: Grid, places: Sequence[Box]) -> bool:
-        """Whether sampling a frame is the same as resampling: nothing is shrunk, no centre lies on an edge."""
+        """Whether sampling is the same as resampling: nothing is shrunk, no centre lies on an edge."""
         if self.op.method not in METHODS:
             return False
         if self.op.method == "bilinear" and largest_span(grid, self.window) * FOUR_SAMPLES_FROM > 1.0:
@@ -272,7 +273,7 @@ def _blocks_of(raster: Raster, item: SourceItem, band: str) -> tuple[int, int]:
 def _parts(
     blocks: BoolArray, place: Box, common: Box, shape: tuple[int, int], *, whole: bool
 ) -> Iterator[Box]:
-    """The needed blocks as rectangles, cut to the frame: runs of a block row, equal ones of several rows together.
+    """The needed blocks as rectangles, cut to the frame: runs of a row, equal ones of several rows together.
 
     `whole`: as one rectangle, for rasters whose blocks cannot be read each by itself.
     """

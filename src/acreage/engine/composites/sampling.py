@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.grid import Box, Grid
-from acreage.engine.composites import kernels
+from acreage.engine.composites import gather_kernels, kernels, median_kernels
 from acreage.processes.index_maps import make_index_map
 from acreage.processes.kernels import sorting_network
 from acreage.processes.resample_kernels import limits, support
@@ -32,8 +32,8 @@ class SampleMap:
         window: target pixels.
         frame: the lattice's pixels that any of them needs, whole cells of 32 wide.
         method: `bilinear` or `near`.
-        offset: (window pixels) int32: flat index in the frame of the sample, for `bilinear` of the upper left of
-            the four; -1 where there is none.
+        offset: (window pixels) int32: flat index in the frame of the sample, for `bilinear` of the upper left
+            of the four; -1 where there is none.
         fraction_x, fraction_y: (window pixels) uint16, place between the four in 1/65536; empty for `near`.
         bounds: (cell rows, cell columns, 4) int32: frame columns and rows that cells of 32 x 32 pixels need.
         segments: (rows, segments, 4) int32: the same of segments of 128 pixels of a row; empty for `near`.
@@ -95,13 +95,13 @@ class SampleMap:
         masked = valid is not None
         known = np.ones(1, bool) if valid is None else valid.reshape(-1)
         if self.method == "near":
-            kernels.gather_near(flat, known, masked, self.offset, keep, pixels, out, ok)
+            gather_kernels.gather_near(flat, known, masked, self.offset, keep, pixels, out, ok)
             return
         place = (self.frame.width, self.offset, self.fraction_x, self.fraction_y, keep, pixels)
         if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
-            kernels.gather_integers(flat, known, masked, *place, out, ok)
+            gather_kernels.gather_integers(flat, known, masked, *place, out, ok)
         else:
-            kernels.gather_floats(flat, known, masked, *place, *limits(frame.dtype), out, ok)
+            gather_kernels.gather_floats(flat, known, masked, *place, *limits(frame.dtype), out, ok)
 
 
 def medians(
@@ -128,8 +128,8 @@ def medians(
     cells = (number, -(-samples.frame.height // CELL), samples.frame.width // CELL)
     holes = np.empty(cells, bool)
     for one, found in zip(valid, holes, strict=True):
-        kernels.find_holes(one.view(np.uint64), CELL, CELL // 8, found)
-    kernels.median_of_frames(
+        median_kernels.find_holes(one.view(np.uint64), CELL, CELL // 8, found)
+    median_kernels.median_of_frames(
         frames.reshape(number, -1),
         valid.reshape(number, -1),
         holes,
@@ -180,7 +180,7 @@ def make_sample_map(source: Grid, window: Box, method: str) -> SampleMap:
     segments = np.empty(
         (window.height, -(-window.width // SEGMENT) if method == "bilinear" else 0, 4), np.int32
     )
-    kernels.segment_bounds(offset, window.shape, frame.width, SEGMENT, segments)
+    median_kernels.segment_bounds(offset, window.shape, frame.width, SEGMENT, segments)
     return SampleMap(window, frame, method, offset, fractions[0], fractions[1], bounds, segments)
 
 

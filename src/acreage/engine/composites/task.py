@@ -1,8 +1,8 @@
 """One period of a streaming composite over one window: masks first, then band by band.
 
-The order of reading is the design. A task reads the masks of its few dates; blocks that no kept pixel touches are
-never decoded; of each band the kept pixels of those dates are gathered, reduced, and written to scratch. No more
-than one band's kept observations of one period are in memory.
+The order of reading is the design. A task reads the masks of its few dates; blocks that no kept pixel touches
+are never decoded; of each band the kept pixels of those dates are gathered, reduced, and written to scratch.
+No more than one band's kept observations of one period are in memory.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class CompositeTask:
         return small and same and samples.method == "bilinear" and all(map(is_plain_median, reducers))
 
     def _reduced(self, sink: Sink, data: Masked, pixels: NDArray[np.int32], window: Box) -> Cube:
-        """One band of one period: the reducer's result at the kept pixels, and what it makes of nothing elsewhere."""
+        """One band of one period: what the reducer makes of the kept pixels, and of nothing elsewhere."""
         meta = self.nodes[sink.node].meta
         assert sink.reducer is not None
         nothing = Masked(

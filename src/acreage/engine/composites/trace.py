@@ -1,4 +1,4 @@
-"""From a cube back to its load: which steps and bands of the source it holds, and by which masks it is masked."""
+"""From a cube back to its load: which steps and bands it holds, and what it is masked by."""
 
 from __future__ import annotations
 

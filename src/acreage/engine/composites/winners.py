@@ -1,7 +1,7 @@
-"""Which of several items each pixel of a lattice is taken from, as `StepMosaic` decides it, from places first.
+"""Which of several items each pixel is taken from, as `StepMosaic` decides it, from places first.
 
-Granules of one pass lie over each other in the same way on every date. So the first item that covers a pixel is
-known for all dates at once, and only where that item has a null are the others asked.
+Granules of one pass lie over each other in the same way on every date. So the first item that covers a pixel
+is known for all dates at once, and only where that item has a null are the others asked.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _covers(raster: Box, frame: Box) -> BoolArray:
 
 
 def _positions(raster: Box, frame: Box) -> tuple[Float, Float]:
-    """Source columns and rows of a frame's pixel centres, moved by the tolerance with which pixels are found."""
+    """Source columns and rows of a frame's centres, moved by the tolerance with which pixels are found."""
     at = index_map(raster.grid, frame)
     return at.columns[0] + EDGE, at.rows[:, 0] + EDGE
 
