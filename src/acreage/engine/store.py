@@ -172,9 +172,9 @@ class CountScratch:
 
     def _map(self) -> np.memmap[Any, Any]:
         assert self.meta.box is not None
-        return np.memmap(
-            self.folder / "counts", self.dtype, "r+", shape=(self.periods, -1, *self.meta.box.shape)
-        )
+        bands = self.meta.size // self.meta.box.size
+        shape = (self.periods, bands, *self.meta.box.shape)
+        return np.memmap(self.folder / "counts", self.dtype, "r+", shape=shape)
 
     def write(self, counts: Array, window: Box, period: int, band: int) -> None:
         """Put the counts (rows, columns) of one period and band in their place."""
