@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 PERIOD_S = 0.1
+_LOOKS_A_LIST = 10
 GROWTH = 150_000_000
 """What a process takes beside its windows once it computes: compiled kernels, open files, headers."""
 # Numbers of glibc's mallopt (malloc.h), and the size of arrays up to which memory is used again.
@@ -42,6 +43,8 @@ class PeakMemory:
         self.peak = Peak()
         self.stage = ""
         self._resident = 0
+        self._looks = 0
+        self._tree: list[int] = []
 
     def enter(self, stage: str) -> None:
         """What is computed from now on."""
@@ -50,12 +53,11 @@ class PeakMemory:
 
     def look(self) -> None:
         """Measure now. The exact measure is taken only where the cheap upper bound has grown."""
-        process = psutil.Process()
-        tree = [process.pid]
-        try:
-            tree += [child.pid for child in process.children(recursive=True)]
-        except psutil.Error:  # a child ended meanwhile
-            return
+        # Listing all processes of the machine to find the children costs more than all else here.
+        if self._looks % _LOOKS_A_LIST == 0:
+            self._tree = _tree(os.getpid())
+        self._looks += 1
+        tree = self._tree
         resident = sum(map(_resident, tree))
         if resident <= self.peak.bytes or resident <= self._resident * 1.01:
             return
@@ -103,6 +105,14 @@ def watched() -> Iterator[PeakMemory]:
 def base_memory() -> int:
     """What this process takes beside the windows of a job that it is going to run, bytes."""
     return _proportional(os.getpid()) + GROWTH
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.Error:  # a child ended meanwhile
+        return [pid]
 
 
 def _resident(pid: int) -> int:
