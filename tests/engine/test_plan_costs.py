@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
 from acreage.cli.runtime import budget_of
 from acreage.core.errors import MemoryBudgetExceeded
-from acreage.core.settings import load_settings
+from acreage.core.settings import Settings, load_settings
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
@@ -61,13 +62,18 @@ def wide(steps: int) -> dict[str, Any]:
     return graph
 
 
+def exactly(found: Settings, memory: str, threads: int) -> Budget:
+    """A budget as the command line understands it, in a process that takes what is usual."""
+    return replace(budget_of(found, memory, threads), base=BASE_MEMORY)
+
+
 def test_a_budget_that_is_too_small_names_one_that_works(catalog: Catalog) -> None:
     parsed, found = parse_graph(wide(2)), load_settings()
     with pytest.raises(MemoryBudgetExceeded) as caught:
         make_plan(parsed, catalog, Budget(BASE_MEMORY + 1_000_000, 2))
     both, one = re.findall(r"([\d.]+GB)", caught.value.hint)
-    assert make_plan(parsed, catalog, budget_of(found, both, 2)).threads == 2
-    make_plan(parsed, catalog, budget_of(found, one, 1))
+    assert make_plan(parsed, catalog, exactly(found, both, 2)).threads == 2
+    make_plan(parsed, catalog, exactly(found, one, 1))
     needed = float(re.findall(r"at least ([\d.]+)GB", caught.value.message)[0])
     with pytest.raises(MemoryBudgetExceeded):
         make_plan(parsed, catalog, Budget(int((needed - 0.02) * 1e9), 2))
@@ -94,7 +100,7 @@ def test_what_must_be_whole_in_memory_is_refused_where_it_does_not_fit(
     with pytest.raises(MemoryBudgetExceeded) as caught:
         planned(graph, catalog, Budget(BASE_MEMORY + 1_000_000, 2))
     (enough,) = re.findall(r"--memory ([\d.]+GB)", caught.value.hint)
-    plan = planned(graph, catalog, budget_of(load_settings(), enough, 2))
+    plan = planned(graph, catalog, exactly(load_settings(), enough, 2))
     assert plan.estimate.memory_bytes <= float(enough.removesuffix("GB")) * 1e9
 
 

@@ -189,7 +189,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_cpu_time_is_limited_per_call(make_runner: MakeRunner) -> None:
-    runner = make_runner(cpu_seconds=1.0, timeout_s=120)
+    runner = make_runner(cpu_seconds=3.0, timeout_s=120)
     code = udf(
         """
         import time
@@ -199,8 +199,8 @@ def test_cpu_time_is_limited_per_call(make_runner: MakeRunner) -> None:
         """
     )
     for _ in range(2):
-        runner.run(code, small_cube(), {"cpu": 0.6})  # together over the limit, each below it
-    with pytest.raises(errors.UdfTimeout, match="more than 1 s of CPU"):
+        runner.run(code, small_cube(), {"cpu": 1.8})  # together over the limit, each below it
+    with pytest.raises(errors.UdfTimeout, match="more than 3 s of CPU"):
         runner.run(code, small_cube(), {"cpu": 600})
 
 

@@ -109,8 +109,9 @@ class ScratchCube:
     def _take(self, name: str, dtype: np.dtype[Any], index: Any, meta: CubeMeta) -> Array:
         """A piece; of whole rows by plain reading, which is cheaper than mapping pages and copying them."""
         whole = self.meta.box
-        assert whole is not None
-        if index == (...,) or meta.names[-2:] != ("y", "x") or index[-1] != slice(0, whole.width):
+        if whole is None or meta.names[-2:] != ("y", "x") or index[-1] not in (..., slice(0, whole.width)):
+            return np.array(self._map(name, dtype)[index])
+        if index == (...,):
             return np.array(self._map(name, dtype)[index])
         found = np.empty(meta.shape, dtype)
         planes = memoryview(found.reshape(-1).data).cast("B")
