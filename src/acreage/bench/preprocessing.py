@@ -31,6 +31,8 @@ def measure_preprocessing(bench: Bench) -> PartResult:
     for variant in bench.variants:
         bench.tell(f"{variant}: needed blocks")
         runs = {**_floor(bench, variant), **_ours(bench, variant, skipped), **_peers(bench, variant, skipped)}
+        skipped += [(name, "left out with --skip") for name in sorted(bench.skip & runs.keys())]
+        runs = {name: run for name, run in runs.items() if name not in bench.skip}
         done = in_turn(runs, bench.rounds, bench.teller(variant))
         rows += [_row(variant, name, measured) for name, measured in done.items()]
     about = (

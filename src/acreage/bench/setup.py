@@ -36,6 +36,7 @@ class Bench:
         threads: of the jobs that are compared.
         scripts: the checkout's folder `benchmarks`, with the peers; None where there is none.
         variants: clouds and land cover that the preprocessing is measured with.
+        skip: names of runs of the preprocessing that are left out, because they take too long.
         tell: told what is measured next.
     """
 
@@ -48,6 +49,7 @@ class Bench:
     scripts: Path | None = None
     variants: tuple[Variant, ...] = VARIANTS
     quick: bool = False
+    skip: frozenset[str] = frozenset()
     tell: Tell = lambda text: None
 
     @cached_property

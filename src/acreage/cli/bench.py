@@ -48,6 +48,10 @@ def bench(
     scripts: Annotated[
         Path, typer.Option(help="The checkout's folder with the peers and further measurements.")
     ] = Path("benchmarks"),
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="Run of the preprocessing to leave out, by its name in the table. May be repeated."),
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="1.28 km, two dekads and one round: tries whether it runs.")
     ] = False,
@@ -68,6 +72,7 @@ def bench(
     given = _bench(
         out, archive, size_km, season, memory, threads, scripts, 1 if quick else rounds, quick, console
     )
+    given = replace(given, skip=frozenset(skip or ()))
     found = {} if again else read_parts(out, parts)
     with _bar(console) as progress:
         task = progress.add_task("Benchmarks", total=len(parts), completed=len(found))
