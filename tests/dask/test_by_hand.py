@@ -126,6 +126,7 @@ def test_workers_with_less_memory_than_the_plan_may_use_are_refused(
     assert re.search(r"is ended\s+above 2GB", done.output)
 
 
+@pytest.mark.proof
 def test_an_interrupted_job_leaves_no_process_and_no_file(archive: Archive, tmp_path: Path) -> None:
     """Ctrl-C in a terminal reaches every process of its group: here, too."""
     started, scratch = tmp_path / "started", tmp_path / "scratch"

@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     memory: ByteSize = Field(
         default=ByteSize(4_000_000_000),
         description=(
-            "Memory that one job may use, at least 256MiB; windows are sized to fit it. A number of bytes, "
-            "or one with a unit: 4GB, 512MiB."
+            "Memory that one job may use, all its processes together, at least 256MiB; windows are sized to "
+            "fit it. A number of bytes, or one with a unit: 4GB, 512MiB."
         ),
         json_schema_extra={"default": "4GB"},
     )
@@ -101,7 +101,10 @@ class Settings(BaseSettings):
     )
     udf_memory: ByteSize = Field(
         default=ByteSize(2_000_000_000),
-        description="Memory that one process of a user-defined function may use, beside `memory`.",
+        description=(
+            "Memory at which one process of a user-defined function is stopped. What it is expected to need "
+            "is planned within `memory`."
+        ),
         json_schema_extra={"default": "2GB"},
     )
     catalog: str | None = Field(
