@@ -63,7 +63,7 @@ def bench(
     """Measure the product against decoding alone and against other tools.
 
     A part that was measured into the folder before, on this machine with these versions, is not measured
-    again.
+    again. Other tools need the packages of the extra `bench`; what is not installed is left out.
 
     Example: `acreage bench --size-km 20 --rounds 3 --out build/bench`
     """
