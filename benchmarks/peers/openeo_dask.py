@@ -54,8 +54,8 @@ from acreage.bench.scene_mask import REACH
 
 # Of the release 2026.9.1.
 WHY = {
-    "resample_spatial": "by it each collection has its own extent, and merge_cubes refuses such cubes "
-    "(OverlapResolverMissing): loading puts images on the map's pixels, as odc-stac can",
+    "resample_spatial": "by it each collection has its own extent, and merge_cubes refuses cubes that "
+    "overlap in more than one dimension: loading puts images on the map's pixels, as odc-stac can",
     "aggregate_temporal_period": "of dates of one month it gives as many labels as it has no intervals for, "
     "and a first date on the 10th, 20th or 30th falls before the first dekad: its aggregate_temporal is "
     "given the dekads",

@@ -79,8 +79,7 @@ def bench(
         told = replace(given, tell=lambda text: progress.update(task, description=text))
         for name in parts:
             if name not in found:
-                found[name] = PARTS[name](told)
-                write_part(out, found[name])
+                found[name] = write_part(out, PARTS[name](told))
                 progress.advance(task)
     # Parts that an earlier call measured stay in the page.
     known = {**read_parts(out, PARTS), **found}
