@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from numba.core import caching
 from tests.support.masked_arrays import call
 
 from acreage.core.arrays import Masked
-from acreage.processes import kernels
+from acreage.processes import interpolation, kernels
+
+REDUCERS = ("median", "mean", "sum", "product", "variance", "sd", "min", "max")
+KERNELS = (
+    *((kernels, n) for n in ("medians", "quantiles", "sums", "products", "squared_deviations", "extremes")),
+    (interpolation, "fill_gaps"),
+)
 
 
 @pytest.mark.parametrize("n", range(13))
@@ -41,6 +48,36 @@ def test_results_do_not_depend_on_where_blocks_end(pixels: int) -> None:
             one = call(process_id, data=Masked(values[:, [pixel]], valid[:, [pixel]], True))
             assert one.validity()[0] == whole.validity()[pixel]
             assert not one.validity()[0] or one.values[0] == whole.values[pixel]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("pixels", [0, 1, kernels.BLOCK + 3])
+@pytest.mark.parametrize("elements", [0, 1, 6])
+def test_nulls_alone_give_what_the_compiled_loops_give(
+    monkeypatch: pytest.MonkeyPatch, elements: int, pixels: int, dtype: type[np.generic]
+) -> None:
+    data = Masked(np.full((elements, pixels), 7, dtype), np.zeros((elements, pixels), bool), True)
+    calls: list[tuple[str, dict[str, Any]]] = [
+        *((name, {"ignore_nodata": ignore}) for name in REDUCERS for ignore in (True, False)),
+        ("quantiles", {"probabilities": [0.0, 0.3, 1.0]}),
+        ("array_interpolate_linear", {}),
+    ]
+    without = [call(name, data=data, **options) for name, options in calls]
+    for module, name in KERNELS:
+        monkeypatch.setattr(module, name, getattr(module, name).__wrapped__)
+    for short, (name, options) in zip(without, calls, strict=True):
+        looped = call(name, data=data, **options)
+        assert (short.values.dtype, short.is_array) == (looped.values.dtype, looped.is_array), name
+        np.testing.assert_array_equal(short.values, looped.values, err_msg=name)
+        np.testing.assert_array_equal(short.validity(), looped.validity(), err_msg=name)
+
+
+def test_one_valid_value_is_enough_for_the_compiled_loops() -> None:
+    valid = np.zeros((5, 2 * kernels.BLOCK), bool)
+    valid[3, -1] = True
+    found = call("median", data=Masked(np.full(valid.shape, 4, np.int16), valid, True))
+    assert found.validity().sum() == 1
+    assert found.values[-1] == 4
 
 
 def test_threads_may_share_the_kernels() -> None:

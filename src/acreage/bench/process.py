@@ -7,6 +7,7 @@ seconds are those of the process and of all children that it waited for.
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 
 import psutil
 
+import acreage
 from acreage.core.errors import AcreageError
 
 INTERVAL_S = 0.05
@@ -57,6 +59,14 @@ class Measured:
         found = asdict(self)
         found.pop("output")
         return found
+
+
+def compile_modules() -> None:
+    """Compile the package's modules to bytecode where that is not kept beside them yet.
+
+    Every start would do it again where PYTHONDONTWRITEBYTECODE is set, which a person's start does not.
+    """
+    compileall.compile_dir(Path(acreage.__file__).parent, quiet=2)
 
 
 def run_measured(

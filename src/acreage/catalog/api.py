@@ -26,16 +26,9 @@ from acreage.core.temporal import format_instant
 PAGE_SIZE = 200
 # A catalog that ignores the area or dates of a search would otherwise hand out all that it has.
 MOST_ITEMS = 200_000
-_ITEM_SEARCH = "item-search"
 _CQL2_JSON = "cql2-json"
 _MILLISECOND = np.timedelta64(1, "ms")
 _REFUSED = (400, 422, 501)
-
-
-def is_api(document: Json) -> bool:
-    """True for the landing page of an API that can search items."""
-    classes = document.get("conformsTo")
-    return isinstance(classes, list) and any(isinstance(c, str) and c.endswith(_ITEM_SEARCH) for c in classes)
 
 
 class ApiSource:
@@ -43,9 +36,11 @@ class ApiSource:
 
     Attributes:
         whole: a search answers for the area that it asks about only.
+        filters: as `ItemSource` says.
     """
 
     whole = False
+    filters = True
 
     def __init__(self, address: str, fetcher: Fetcher) -> None:
         """Open it.

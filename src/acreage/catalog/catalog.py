@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from acreage.catalog.access import EVERYWHERE, Reach
-from acreage.catalog.api import ApiSource
+from acreage.catalog.access import EVERYWHERE, Reach, is_remote
 from acreage.catalog.clock import drop_clock_faults, present, strays
 from acreage.catalog.definition import CollectionDefinition
 from acreage.catalog.derive import derive_definition
@@ -19,7 +18,6 @@ from acreage.catalog.describe import described
 from acreage.catalog.grouping import drop_superseded
 from acreage.catalog.headers import HeaderCache
 from acreage.catalog.index import Changes, IndexedSource, IndexReport
-from acreage.catalog.index.geoparquet import GeoparquetSource
 from acreage.catalog.index.source import Told
 from acreage.catalog.items import (
     Bounds,
@@ -31,7 +29,7 @@ from acreage.catalog.items import (
 from acreage.catalog.query import check_known, check_query, matches, pushable
 from acreage.catalog.radar import of_polarisations
 from acreage.catalog.rasters import resolve_items
-from acreage.catalog.sources import UNDATED, ItemIndex, ItemSource
+from acreage.catalog.sources import UNDATED, ItemIndex, ItemSource, is_geoparquet
 from acreage.catalog.stac import StacItem
 from acreage.catalog.static import StaticSource
 from acreage.core.errors import CollectionNotFound, InvalidInput, LabelNotAvailable
@@ -190,7 +188,7 @@ class SourceCatalog:
     def _indexed(self) -> IndexedSource:
         if isinstance(self._source, IndexedSource):
             return self._source
-        if isinstance(self._source, GeoparquetSource):
+        if not is_remote(self._source.address) and is_geoparquet(Path(self._source.address)):
             raise InvalidInput(
                 f"{self._source.address} is stac-geoparquet, which is searched as it is: it needs no index.",
                 hint="Name other collections with --collections, where the catalog has such.",
@@ -208,11 +206,11 @@ class SourceCatalog:
     def _pushed(
         self, entry: Entry, definition: CollectionDefinition, query: Mapping[str, Any]
     ) -> dict[str, Any] | None:
-        """What an API may filter by itself; never by what items are given here where they lack it.
+        """What a catalog may filter by itself; never by what items are given here where they lack it.
 
         Elsewhere all items are at hand, and those left out are to be listed.
         """
-        if not query or not isinstance(self._source, ApiSource):
+        if not query or not self._source.filters:
             return None
         with self._lock:
             if entry.source_id not in self._samples:

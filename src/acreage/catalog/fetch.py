@@ -26,7 +26,7 @@ def resolve(href: str, base: str) -> str:
     """An absolute path or address for a link found in the document at `base`."""
     if href.startswith("file://"):
         return unquote(urlsplit(href).path)
-    if (urlsplit(href).scheme and "://" in href) or href.startswith("/vsi"):
+    if ("://" in href and urlsplit(href).scheme) or href.startswith("/vsi"):
         return href
     if is_remote(base):
         return join(base, href)

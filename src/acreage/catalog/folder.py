@@ -15,10 +15,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from shapely.geometry import box as to_box
 from shapely.geometry import mapping
 
+from acreage.catalog.definition import parse_yaml
 from acreage.catalog.fetch import Fetcher
 from acreage.catalog.headers import Header, Unreadable, read_header
 from acreage.catalog.sources import UNDATED, Document
@@ -108,7 +108,7 @@ def _published(folder: Path) -> dict[Path, tuple[str, str, str]]:
 @cache
 def _published_names() -> tuple[tuple[re.Pattern[str], str, str], ...]:
     text = (resources.files("acreage.catalog") / "published_names.yaml").read_text("utf-8")
-    return tuple((re.compile(e["pattern"]), e["collection"], e["asset"]) for e in yaml.safe_load(text))
+    return tuple((re.compile(e["pattern"]), e["collection"], e["asset"]) for e in parse_yaml(text))
 
 
 def _item_of_rasters(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 import rasterio
 from affine import Affine
@@ -22,6 +23,7 @@ from acreage.core.faults import FaultKind
 
 _filters = threading.Lock()  # of warnings, which belong to the whole process
 _LOCAL_THREADS = 2  # opening a local file is CPU work under a lock; more threads make it slower
+_LOCAL_BATCH = 64  # files a task of a thread: a plain header is read in the time that a task costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,18 @@ class HeaderCache:
         local = [h for h in missing if is_local(h)]
         remote = [h for h in missing if not is_local(h)]
 
-        def read(href: str) -> Header | Unreadable:
-            return read_header(href, wanted[href])
+        def read(batch: Sequence[str]) -> list[Header | Unreadable]:
+            return [read_header(href, wanted[href]) for href in batch]
 
-        for group, threads in ((local, _LOCAL_THREADS), (remote, PARALLEL_REQUESTS)):
+        for group, threads, size in (
+            (local, _LOCAL_THREADS, _LOCAL_BATCH),
+            (remote, PARALLEL_REQUESTS, 1),
+        ):
             if group:
+                batches = [group[n : n + size] for n in range(0, len(group), size)]
                 with ThreadPoolExecutor(threads) as pool:
-                    found.update(zip(group, pool.map(read, group), strict=True))
+                    answers = chain.from_iterable(pool.map(read, batches))
+                    found.update(zip(group, answers, strict=True))
         with self._lock:
             self._known.update(((h, wanted[h]), x) for h, x in found.items() if isinstance(x, Header))
         return found

@@ -22,7 +22,6 @@ from acreage.catalog.access import (
 )
 from acreage.catalog.access.model import header_values
 from acreage.catalog.access.stores import server_of
-from acreage.catalog.api import ApiSource, is_api
 from acreage.catalog.catalog import CompositeCatalog, Entry, SourceCatalog, not_found
 from acreage.catalog.definition import (
     CollectionDefinition,
@@ -36,11 +35,11 @@ from acreage.catalog.describe import stated_interval
 from acreage.catalog.fetch import Fetcher
 from acreage.catalog.folder import open_folder
 from acreage.catalog.index import IndexedSource, IndexPolicy
-from acreage.catalog.index.geoparquet import is_geoparquet, open_geoparquet
+from acreage.catalog.index.source import DocumentSource
 from acreage.catalog.items import Interval
-from acreage.catalog.sources import ItemSource
+from acreage.catalog.sources import ItemSource, is_api, is_geoparquet
 from acreage.catalog.stac import Json
-from acreage.catalog.static import StaticSource, open_static
+from acreage.catalog.static import open_static
 from acreage.core.errors import CatalogError
 
 _STAC_TYPES = ("Catalog", "Collection", "Feature", "FeatureCollection")
@@ -105,6 +104,8 @@ def open_source(address: str, fetcher: Fetcher, index: IndexPolicy | None = None
         CatalogError: it cannot be reached, read or understood.
     """
     if not is_remote(address) and is_geoparquet(Path(address)):
+        from acreage.catalog.index.geoparquet import open_geoparquet
+
         return open_geoparquet(Path(address))
     if index is not None and index.wanted(is_remote(address)):
         server = server_of(address, fetcher.access)
@@ -112,7 +113,7 @@ def open_source(address: str, fetcher: Fetcher, index: IndexPolicy | None = None
     return _open_published(address, fetcher)
 
 
-def _open_published(address: str, fetcher: Fetcher) -> ApiSource | StaticSource:
+def _open_published(address: str, fetcher: Fetcher) -> DocumentSource:
     if not is_remote(address):
         path = Path(address)
         if path.is_dir():
@@ -121,6 +122,8 @@ def _open_published(address: str, fetcher: Fetcher) -> ApiSource | StaticSource:
             raise CatalogError(f"There is no catalog at {address}.", hint="Check the path.")
     root = fetcher.read_json(address)
     if is_api(root):
+        from acreage.catalog.api import ApiSource
+
         return ApiSource(address, fetcher)
     if root.get("type") not in _STAC_TYPES:
         raise CatalogError(

@@ -31,7 +31,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from scipy.ndimage import minimum_filter
 
 from acreage.core.arrays import Array, BoolArray
 from acreage.core.faults import FaultKind
@@ -222,6 +221,8 @@ def judge_power(values: Array, valid: BoolArray, db: bool) -> Verdict:
         return Verdict("cannot tell", f"only {left.size} sampled pixels are valid")
     negative = float((left < 0).mean())
     figures = {"negative share": negative, "median": float(np.median(left))}
+    from scipy.ndimage import minimum_filter  # slow to load, and no plan needs it
+
     zeros = ((values == 0) & valid).astype(np.uint8)
     fields = 0.0 if db else float(minimum_filter(zeros, ZERO_FIELD, mode="nearest").mean())
     if fields > MOST_NULL_LIKE_SHARE:

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-import yaml
+from acreage.catalog.definition import parse_yaml
 
 Form = Literal["", "tile", "grid", "lower", "upper", "number"]
 _TILE = re.compile(r"(?:MGRS-)?0?(\d{1,2})([C-X])([A-Z]{2})")
@@ -42,7 +42,7 @@ def facts() -> Mapping[str, Fact]:
     """Facts by each of their names."""
     text = (resources.files("acreage.catalog") / "properties.yaml").read_text("utf-8")
     found: dict[str, Fact] = {}
-    for entry in yaml.safe_load(text).values():
+    for entry in parse_yaml(text).values():
         spellings = tuple(Spelling(name, **options) for name, options in entry["spellings"].items())
         fact = Fact(entry["fixed"], spellings)
         found.update({s.name: fact for s in spellings})

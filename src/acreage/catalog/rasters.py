@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
+from affine import Affine
 from shapely import to_wkb
 
 from acreage.catalog.access import EVERYWHERE, Access, Reach, is_remote, shown
@@ -233,16 +235,20 @@ def _box(facts: AssetFacts, header: Header | None) -> Box:
         assert facts.crs is not None
         assert facts.transform is not None
         assert facts.shape is not None
-        grid = Grid.of_transform(facts.crs, facts.transform)
-        return grid.box_of_transform(facts.transform, facts.shape[1], facts.shape[0])
+        return _placed(facts.crs, facts.transform, facts.shape)
     if header.crs is None:
         raise InvalidInput("the file has no coordinate reference system.")
-    grid = Grid.of_transform(header.crs, header.transform)
-    box = grid.box_of_transform(header.transform, header.shape[1], header.shape[0])
-    if facts.crs is not None and crs_name(facts.crs) != grid.crs:
-        raise InvalidInput(f"the item states {crs_name(facts.crs)}, but the file is in {grid.crs}.")
+    box = _placed(header.crs, header.transform, header.shape)
+    if facts.crs is not None and crs_name(facts.crs) != box.grid.crs:
+        raise InvalidInput(f"the item states {crs_name(facts.crs)}, but the file is in {box.grid.crs}.")
     _check_place(facts, box)
     return box
+
+
+@lru_cache(maxsize=4096)
+def _placed(crs: str | int, transform: Affine, shape: tuple[int, int]) -> Box:
+    """The pixels of a raster. The bands and dates of a granule share them: they are found once."""
+    return Grid.of_transform(crs, transform).box_of_transform(transform, shape[1], shape[0])
 
 
 def _check_place(facts: AssetFacts, box: Box) -> None:
@@ -253,8 +259,10 @@ def _check_place(facts: AssetFacts, box: Box) -> None:
     """
     if facts.crs is None or facts.transform is None or facts.shape is None:
         return
-    grid = Grid.of_transform(facts.crs, facts.transform)
-    stated = grid.box_of_transform(facts.transform, facts.shape[1], facts.shape[0])
+    stated = _placed(facts.crs, facts.transform, facts.shape)
+    if stated == box:
+        return
+    grid = stated.grid
     pixel = max(grid.res_x, grid.res_y, box.grid.res_x, box.grid.res_y)
     tolerance = 0.501 * pixel if stated.shape == box.shape else pixel
     if any(abs(a - b) > tolerance for a, b in zip(stated.bounds, box.bounds, strict=True)):

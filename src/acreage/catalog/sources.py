@@ -1,9 +1,13 @@
-"""Where STAC items come from: the Protocol that catalogs read through, and the index over items in memory."""
+"""Where STAC items come from: the Protocol that catalogs read through, and the index over items in memory.
+
+What is published in a form that needs a large library is told here, without loading that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +25,8 @@ from acreage.core.errors import CatalogError
 _FOOTPRINT_MARGIN = 0.01
 # Property of items that were made up from files whose names hold no date.
 UNDATED = "acreage:undated"
+GEOPARQUET_SUFFIXES = (".parquet", ".geoparquet")
+_ITEM_SEARCH = "item-search"
 _OPEN_START, _OPEN_END = np.datetime64("0001-01-01", "ms"), np.datetime64("9999-12-31", "ms")
 
 
@@ -43,7 +49,14 @@ class Document:
 
 
 class ItemSource(Protocol):
-    """A catalog as it is published, with its own collection ids."""
+    """A catalog as it is published, with its own collection ids.
+
+    Attributes:
+        filters: `find` may leave the filtering of properties to the catalog, so that what it leaves out is
+            not seen here; elsewhere all items are at hand.
+    """
+
+    filters: bool
 
     @property
     def address(self) -> str:
@@ -63,6 +76,22 @@ class ItemSource(Protocol):
     ) -> tuple[list[StacItem], list[ItemProblem]]:
         """Items that touch an area and a half-open interval, with what could not be read."""
         ...
+
+
+def is_api(document: Json) -> bool:
+    """True for the landing page of an API that can search items."""
+    classes = document.get("conformsTo")
+    return isinstance(classes, list) and any(isinstance(c, str) and c.endswith(_ITEM_SEARCH) for c in classes)
+
+
+def is_geoparquet(path: Path) -> bool:
+    """True for a Parquet file, and for a folder that holds such and no catalog of another kind."""
+    if path.is_dir():
+        if path.suffix in GEOPARQUET_SUFFIXES:
+            return True
+        entries = [p for p in path.iterdir() if not p.name.startswith((".", "_"))]
+        return bool(entries) and all(p.is_file() and p.suffix in GEOPARQUET_SUFFIXES for p in entries)
+    return path.is_file() and path.suffix.lower() in GEOPARQUET_SUFFIXES
 
 
 def parse_documents(documents: Iterable[Document]) -> tuple[list[StacItem], list[ItemProblem]]:

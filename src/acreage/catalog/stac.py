@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -250,9 +251,10 @@ def _crs(levels: tuple[Json, ...]) -> str | int | None:
 
 
 def _transform(value: object) -> Affine | None:
-    if isinstance(value, list) and len(value) in (6, 9) and all(_finite(v) is not None for v in value):
-        return Affine(*map(float, value[:6]))
-    return None
+    if not isinstance(value, list) or len(value) not in (6, 9):
+        return None
+    numbers = [n for n in map(_finite, value) if n is not None]
+    return Affine(*numbers[:6]) if len(numbers) == len(value) else None
 
 
 def _shape(value: object) -> tuple[int, int] | None:
@@ -264,8 +266,13 @@ def _shape(value: object) -> tuple[int, int] | None:
 def _dtype(value: object) -> str | None:
     if not isinstance(value, str):
         return None
+    return _dtype_name(value)
+
+
+@lru_cache(maxsize=64)
+def _dtype_name(text: str) -> str | None:
     try:
-        return np.dtype(value).name
+        return np.dtype(text).name
     except TypeError:
         return None
 

@@ -37,9 +37,11 @@ class StaticSource:
 
     Attributes:
         whole: every search reads all items of a collection.
+        filters: as `ItemSource` says.
     """
 
     whole = True
+    filters = False
 
     def __init__(self, address: str, collections: Mapping[str, StaticCollection], fetcher: Fetcher) -> None:
         self._address = address

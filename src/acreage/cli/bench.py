@@ -15,6 +15,7 @@ from acreage.bench.archives import archive_at, settings_for
 from acreage.bench.goals import goals
 from acreage.bench.page import TITLES, part_rows, write_page
 from acreage.bench.parts import PARTS, parse_parts
+from acreage.bench.process import compile_modules
 from acreage.bench.results import PartResult, Results, read_parts, read_results, write_part, write_results
 from acreage.bench.setup import Bench
 from acreage.bench.variants import VARIANTS
@@ -74,6 +75,7 @@ def bench(
     )
     given = replace(given, skip=frozenset(skip or ()))
     found = {} if again else read_parts(out, parts)
+    compile_modules()
     with _bar(console) as progress:
         task = progress.add_task("Benchmarks", total=len(parts), completed=len(found))
         told = replace(given, tell=lambda text: progress.update(task, description=text))

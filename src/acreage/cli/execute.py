@@ -31,7 +31,6 @@ from acreage.cli.runtime import (
 )
 from acreage.core.errors import InvalidInput
 from acreage.core.settings import load_settings
-from acreage.engine.draw import draw_plan
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
@@ -87,6 +86,8 @@ def execute(
             write_expected(planned, items_out)
             console.print(f"Written: {items_out}", markup=False, soft_wrap=True)
         if draw is not None:
+            from acreage.engine.draw import draw_plan
+
             draw_plan(planned, draw)
             console.print(f"Drawn: {draw}")
         if plan:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 
-from acreage import __version__
 from acreage.cli.boundary import CommandAt, LazyGroup
-from acreage.core.settings import LogLevel, load_settings
+
+if TYPE_CHECKING:
+    from acreage.core.settings import LogLevel
 
 COMMANDS: Mapping[str, CommandAt] = {
     "demo": CommandAt(
@@ -70,12 +69,17 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from acreage import __version__
+
         typer.echo(f"acreage {__version__}")
         raise typer.Exit
 
 
 def configure_logging(level: LogLevel) -> None:
     """Log to standard error, so that standard output stays a command's own."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
     handler = RichHandler(console=Console(stderr=True), show_path=False, rich_tracebacks=True)
     logging.basicConfig(
         level=level.upper(), format="%(message)s", datefmt="%H:%M:%S", handlers=[handler], force=True
@@ -98,6 +102,8 @@ def root(
 
     Example: `acreage demo`
     """
+    from acreage.core.settings import load_settings  # not for a help or version: it takes as long as these
+
     settings = load_settings()
     configure_logging("debug" if debug else settings.log_level)
     ctx.obj = settings

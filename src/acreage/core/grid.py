@@ -19,7 +19,6 @@ from functools import lru_cache
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
@@ -205,11 +204,6 @@ class Box:
             g.off_x + self.x1 * g.res_x,
             g.off_y - self.y0 * g.res_y,
         )
-
-    @property
-    def geobox(self) -> GeoBox:
-        """The same box as odc-geo has it."""
-        return GeoBox(self.shape, self.affine, self.grid.crs)
 
     def x_centres(self) -> NDArray[np.float64]:
         """x of the pixel centres, float64, ascending, shape (width,)."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from acreage.core.errors import InvalidInput
 from acreage.core.outputs import whole_file
 from acreage.core.temporal import Season, periods, to_datetime
-from acreage.croptype.udf_source.crop_type_udf import STATIC_SENSORS, sensor_of
+from acreage.croptype.bands import STATIC_SENSORS, sensor_of
 
 METADATA_KEY = b"acreage:series"
 VERSION = 1

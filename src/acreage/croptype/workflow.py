@@ -21,7 +21,7 @@ from openeo.rest.vectorcube import VectorCube
 
 from acreage.core.grid import Box, Grid
 from acreage.core.temporal import Season
-from acreage.croptype.udf_source.crop_type_udf import OUTPUT_BANDS
+from acreage.croptype.bands import OUTPUT_BANDS
 
 S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 S1_BANDS = ("VV", "VH")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
 from acreage.catalog.items import BorderNoise, Raster
 from acreage.core.arrays import Array, BoolArray
@@ -68,6 +67,8 @@ def mask_border_noise(values: Array, valid: BoolArray | None, border: BorderNois
     """
     if valid is None:
         return None
+    from scipy.ndimage import maximum_filter1d, minimum_filter1d  # slow to load, and no plan needs them
+
     outside: Any = (~valid).astype(np.uint8)
     half = SWATH_EDGE // 2
     for axis in (0, 1):

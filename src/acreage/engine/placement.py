@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from acreage.catalog.items import SourceItem
 from acreage.core.arrays import BoolArray
@@ -102,6 +101,8 @@ def covered(raster: Box, box: Box) -> BoolArray:
 
 def near(wanted: BoolArray, box: Box, native: Box, method: str) -> BoolArray:
     """Which pixels of a lattice, (rows, columns) of `native`, may matter to the wanted pixels of a box."""
+    from scipy.ndimage import maximum_filter1d  # slow to load, and no plan needs it
+
     grid = native.grid
     margin = support(method, grid, box.grid) + math.ceil(largest_span(grid, box.grid) / 2)
     around = native.expand(margin, margin)

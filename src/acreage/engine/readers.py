@@ -19,6 +19,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from acreage.catalog.access import AccessFailed, is_remote, remote_rasters
+from acreage.catalog.geotiff import plain_geotiff
 from acreage.catalog.headers import is_local, open_local
 from acreage.catalog.intact import broken_file, missing_end
 from acreage.catalog.items import Raster
@@ -183,6 +184,9 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
 
 def block_shape(raster: Raster, item: str, band: str) -> tuple[int, int]:
     """(rows, columns) of the blocks in which the file is compressed; errors as `read_raster`."""
+    plain = plain_geotiff(raster.href) if is_local(raster.href) else None
+    if plain is not None:
+        return plain.block
     with opened(raster, item, band) as dataset:
         rows, columns = dataset.block_shapes[raster.band_index - 1]
     return int(rows), int(columns)

@@ -8,8 +8,9 @@ import numpy as np
 
 from acreage.core.arrays import Array, Masked
 from acreage.core.errors import ProcessParameterInvalid
-from acreage.processes import kernels
 from acreage.processes.dtypes import float_for
+from acreage.processes.gap_kernels import fill_gaps
+from acreage.processes.kernels import flat
 from acreage.processes.operands import holds_pixels, number_array, plain
 from acreage.processes.registry import array_process
 
@@ -26,10 +27,10 @@ def array_interpolate_linear(data: Any) -> Any:
         ProcessParameterInvalid: the labels are not in order.
     """
     ready = number_array(data)
-    values, valid, masked = kernels.flat(ready)
-    out = np.empty(values.shape, float_for(ready.dtype) if holds_pixels(data) else np.float64)
-    out_valid = np.empty(values.shape, bool)
-    kernels.fill_gaps(values, valid, masked, _positions(ready), out, out_valid)
+    values, valid, masked = flat(ready)
+    out = np.full(values.shape, np.nan, float_for(ready.dtype) if holds_pixels(data) else np.float64)
+    out_valid = np.zeros(values.shape, bool)
+    fill_gaps(values, valid, masked, _positions(ready), out, out_valid)
     shape = ready.values.shape
     result = Masked(out.reshape(shape), out_valid.reshape(shape) if masked else None, True, ready.labels)
     return result if holds_pixels(data) else plain(result)

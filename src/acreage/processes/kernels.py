@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 import numba
@@ -28,6 +28,22 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     except RuntimeError as error:
         _log.debug("kernel %s is not kept on disk: %s", function.__name__, error)
         return numba.njit(nogil=True, error_model="numpy")(function)
+
+
+def where_valid(kernel: Callable[..., None]) -> Callable[..., None]:
+    """The kernel, called only where some value is valid; else its outputs stay as they are given.
+
+    The caller fills outputs with what a pixel without a valid value has: the kernel itself would leave just
+    that. A plan, which tries callbacks on nulls, then needs no machine code, whose loading takes numba half a
+    second.
+    """
+
+    @wraps(kernel)
+    def call(values: Array, valid: BoolArray, masked: bool, *further: Any) -> None:
+        if not masked or valid.any():
+            kernel(values, valid, masked, *further)
+
+    return call
 
 
 def flat(data: Masked) -> tuple[Array, BoolArray, bool]:
@@ -85,6 +101,7 @@ def _sorted_block(  # type: ignore[no-untyped-def]
             two[j] = b if a < b else a
 
 
+@where_valid
 @compiled
 def medians(values, valid, masked, ignore, top, network, out, out_valid):  # type: ignore[no-untyped-def]
     """Median over axis 0 into `out` (p), float32 or float64; of an even number the mean of the middle two."""
@@ -110,6 +127,7 @@ def medians(values, valid, masked, ignore, top, network, out, out_valid):  # typ
                 out[start + j] = low if low == high else low * 0.5 + high * 0.5
 
 
+@where_valid
 @compiled
 def quantiles(  # type: ignore[no-untyped-def]
     values, valid, masked, ignore, top, network, probabilities, out, out_valid
@@ -138,6 +156,7 @@ def quantiles(  # type: ignore[no-untyped-def]
                 out[i, start + j] = low if low == high else low + (high - low) * (place - below)
 
 
+@where_valid
 @compiled
 def sums(values, valid, masked, total, count):  # type: ignore[no-untyped-def]
     """Sum and number of valid values over axis 0, added to `total` (p; int64 or float64) and `count` (p)."""
@@ -159,6 +178,7 @@ def sums(values, valid, masked, total, count):  # type: ignore[no-untyped-def]
                     counts_here[j] += 1
 
 
+@where_valid
 @compiled
 def products(values, valid, masked, total, count):  # type: ignore[no-untyped-def]
     """Product of valid values over axis 0 onto `total` (p; float64, ones at the start) and their number."""
@@ -176,6 +196,7 @@ def products(values, valid, masked, total, count):  # type: ignore[no-untyped-de
                 counts_here[j] += known
 
 
+@where_valid
 @compiled
 def squared_deviations(values, valid, masked, mean, total):  # type: ignore[no-untyped-def]
     """Sum of squared deviations from `mean` (p) over axis 0, added to `total` (p, float64)."""
@@ -193,6 +214,7 @@ def squared_deviations(values, valid, masked, mean, total):  # type: ignore[no-u
                 total_here[j] += deviation * deviation if known else 0.0
 
 
+@where_valid
 @compiled
 def extremes(values, valid, masked, bottom, top, low, high, count):  # type: ignore[no-untyped-def]
     """Smallest and largest valid value over axis 0 (p each), and their number, added to `count` (p).
@@ -225,79 +247,3 @@ def extremes(values, valid, masked, bottom, top, low, high, count):  # type: ign
             if undefined[j]:
                 low_here[j] = np.nan
                 high_here[j] = np.nan
-
-
-@compiled
-def _fill_row(x, before, place, after, end, out, out_valid):  # type: ignore[no-untyped-def]
-    for j in range(out.shape[0]):
-        x0 = place[j]
-        y0 = before[j]
-        known = x0 == x
-        x1 = x if known else end[j]
-        y1 = y0 if known else after[j]
-        slope = (y1 - y0) / (x1 - x0)
-        # The second and third form, as in numpy.interp, give a number beside infinities if there is one.
-        y = slope * (x - x0) + y0
-        from_end = slope * (x - x1) + y1
-        level = y0 if y0 == y1 else np.nan
-        y = y if y == y else from_end
-        y = y if y == y else level
-        out[j] = y0 if known else y
-        out_valid[j] = out_valid[j] | ((x0 == x0) & (x1 == x1))
-        after[j] = y1
-        end[j] = x1
-
-
-@compiled
-def fill_gaps(values, valid, masked, positions, out, out_valid):  # type: ignore[no-untyped-def]
-    """Interpolate nulls and NaN between numbers of a pixel linearly; ends stay as they are.
-
-    A pass forwards notes the number before each element; one backwards knows the next and fills the gaps.
-    NaN for a number or place that there is not makes whatever is computed with it NaN.
-
-    Args:
-        values: (n, p), any number dtype; `valid`, `masked` as everywhere.
-        positions: (n), float64, the places of the elements, in ascending or descending order, each once.
-        out: (n, p), float32 or float64; the computation is in float64.
-        out_valid: (n, p), boolean.
-    """
-    n, pixels = values.shape
-    before = np.full((n + 1, BLOCK), np.nan)
-    place = np.full((n + 1, BLOCK), np.nan)
-    after = np.empty(BLOCK)
-    end = np.empty(BLOCK)
-    for start in range(0, pixels, BLOCK):
-        stop = min(start + BLOCK, pixels)
-        gaps = 0
-        for k in range(n):
-            row = values[k, start:stop]
-            filled = out[k, start:stop]
-            if masked:
-                use = valid[k, start:stop]
-                for j in range(stop - start):
-                    gaps += (not use[j]) | (row[j] != row[j])
-                    filled[j] = row[j]
-            else:
-                for j in range(stop - start):
-                    gaps += row[j] != row[j]
-                    filled[j] = row[j]
-            out_valid[k, start:stop] = True
-        if gaps == 0:
-            continue
-        for k in range(n):
-            row = values[k, start:stop]
-            use = valid[k, start:stop] if masked else valid[0]
-            for j in range(stop - start):
-                value = np.float64(row[j])
-                known = (use[j] if masked else True) & (value == value)
-                before[k + 1, j] = value if known else before[k, j]
-                place[k + 1, j] = positions[k] if known else place[k, j]
-        after[:] = np.nan
-        end[:] = np.nan
-        for k in range(n - 1, -1, -1):
-            known_valid = out_valid[k, start:stop]
-            if masked:
-                known_valid[:] = valid[k, start:stop]
-            else:
-                known_valid[:] = True
-            _fill_row(positions[k], before[k + 1], place[k + 1], after, end, out[k, start:stop], known_valid)

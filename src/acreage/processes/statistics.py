@@ -95,8 +95,8 @@ def median(data: Any, ignore_nodata: bool = True) -> Any:
     """Median; of an even number of values the average of the two in the middle."""
     ready = number_array(data)
     values, valid, masked = kernels.flat(_numeric(ready))
-    out = np.empty(values.shape[1], float_for(ready.dtype))
-    out_valid = np.empty(values.shape[1], bool)
+    out = np.full(values.shape[1], np.nan, float_for(ready.dtype))
+    out_valid = np.zeros(values.shape[1], bool)
     network = kernels.sorting_network(len(values))
     kernels.medians(values, valid, masked, ignore_nodata, _top(values.dtype), network, out, out_valid)
     return _form(data, _scalar(ready, out, out_valid, always=not masked and len(values) > 0))
@@ -120,8 +120,8 @@ def quantiles(data: Any, probabilities: Any = None, q: Any = None, ignore_nodata
     places = _probabilities(probabilities, q)
     ready = number_array(data)
     values, valid, masked = kernels.flat(_numeric(ready))
-    out = np.empty((len(places), values.shape[1]), float_for(ready.dtype))
-    out_valid = np.empty(out.shape, bool)
+    out = np.full((len(places), values.shape[1]), np.nan, float_for(ready.dtype))
+    out_valid = np.zeros(out.shape, bool)
     network = kernels.sorting_network(len(values))
     kernels.quantiles(
         values, valid, masked, ignore_nodata, _top(values.dtype), network, places, out, out_valid
@@ -227,9 +227,9 @@ def _spread(data: Masked, ignore_nodata: bool, transform: Callable[..., Array]) 
 def _extremes(data: Masked, ignore_nodata: bool) -> tuple[Masked, Masked]:
     values, valid, masked = kernels.flat(_numeric(data))
     pixels = values.shape[1]
-    low, high = np.zeros(pixels, values.dtype), np.zeros(pixels, values.dtype)
-    count = np.zeros(pixels, np.int32)
     bottom, top = _top(values.dtype, -1), _top(values.dtype)
+    low, high = np.full(pixels, top, values.dtype), np.full(pixels, bottom, values.dtype)
+    count = np.zeros(pixels, np.int32)
     kernels.extremes(values, valid, masked, bottom, top, low, high, count)
     low, high = low.astype(data.dtype, copy=False), high.astype(data.dtype, copy=False)
     return _answer(data, low, count, ignore_nodata), _answer(data, high, count, ignore_nodata)

@@ -21,7 +21,7 @@ _AWS_PREFIXES = ("x-amz-", "x-goog-")
 
 def is_remote(address: str) -> bool:
     """True for http, https and s3 addresses."""
-    return urlsplit(address).scheme in REMOTE_SCHEMES
+    return ":" in address and urlsplit(address).scheme in REMOTE_SCHEMES
 
 
 def shown(address: str) -> str:

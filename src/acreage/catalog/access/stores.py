@@ -10,14 +10,13 @@ from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field
 
 from acreage.catalog.access.address import is_remote, may_go_along, shown, split_signature, was_signed
 from acreage.catalog.access.model import Access, AccessConfig
 from acreage.catalog.access.s3 import environment_endpoint
 from acreage.catalog.access.signing import SIGNED
-from acreage.catalog.definition import Strict, checked
+from acreage.catalog.definition import Strict, checked, parse_yaml
 
 
 class _Store(Strict):
@@ -33,7 +32,7 @@ class _Stores(Strict):
 @cache
 def _known_stores() -> tuple[_Store, ...]:
     text = (resources.files("acreage.catalog.access") / "stores.yaml").read_text("utf-8")
-    stores: _Stores = checked(_Stores, yaml.safe_load(text), "stores.yaml")
+    stores: _Stores = checked(_Stores, parse_yaml(text), "stores.yaml")
     return stores.stores
 
 

@@ -24,25 +24,14 @@ import shapely
 from acreage.catalog.index.exchange import table_to_documents
 from acreage.catalog.items import Bounds, Interval, ItemProblem
 from acreage.catalog.query import matches
-from acreage.catalog.sources import Boxes, Document, parse_documents, touches
+from acreage.catalog.sources import GEOPARQUET_SUFFIXES, Boxes, Document, parse_documents, touches
 from acreage.catalog.stac import Json, StacItem
 from acreage.core.errors import CatalogError, InvalidInput
 from acreage.core.grid import crs_name
 
-_SUFFIXES = (".parquet", ".geoparquet")
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _TIMES = ("datetime", "start_datetime", "end_datetime")
 _UNNAMED = "items"
-
-
-def is_geoparquet(path: Path) -> bool:
-    """True for a Parquet file, and for a folder that holds such and no catalog of another kind."""
-    if path.is_dir():
-        if path.suffix in _SUFFIXES:
-            return True
-        entries = [p for p in path.iterdir() if not p.name.startswith((".", "_"))]
-        return bool(entries) and all(p.is_file() and p.suffix in _SUFFIXES for p in entries)
-    return path.is_file() and path.suffix.lower() in _SUFFIXES
 
 
 def open_geoparquet(path: Path) -> GeoparquetSource:
@@ -51,7 +40,7 @@ def open_geoparquet(path: Path) -> GeoparquetSource:
     Raises:
         CatalogError: it is no stac-geoparquet.
     """
-    paths = sorted(p for p in path.rglob("*") if p.suffix in _SUFFIXES) if path.is_dir() else [path]
+    paths = sorted(p for p in path.rglob("*") if p.suffix in GEOPARQUET_SUFFIXES) if path.is_dir() else [path]
     return GeoparquetSource(str(path), [_open(p) for p in paths])
 
 
@@ -147,9 +136,11 @@ class GeoparquetSource:
 
     Attributes:
         whole: a search answers for the area that it asks about only.
+        filters: as `ItemSource` says.
     """
 
     whole = False
+    filters = False
 
     def __init__(self, address: str, files: Sequence[GeoparquetFile]) -> None:
         if not files:

@@ -10,21 +10,24 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from filelock import FileLock
 
+from acreage.catalog.index.changes import Changes
 from acreage.catalog.index.coverage import CELL_DEGREES, WORLD, Block, blocks_of, pieces
 from acreage.catalog.index.documents import collection_as_kept, may_pass, prepare
 from acreage.catalog.index.policy import DAY_MS, IndexPolicy, now_ms
-from acreage.catalog.index.store import Changes, CollectionStore
 from acreage.catalog.items import Bounds, Interval, ItemProblem
 from acreage.catalog.query import matches
 from acreage.catalog.sources import Document, ItemSource
 from acreage.catalog.stac import Json, StacItem
 from acreage.core.errors import CatalogError
 from acreage.core.temporal import format_instant
+
+if TYPE_CHECKING:
+    from acreage.catalog.index.store import CollectionStore
 
 Told = Callable[[str, int, int], None]
 
@@ -75,12 +78,17 @@ class IndexReport:
 class IndexedSource:
     """A catalog behind its index. Safe with several threads, and with several processes on one folder.
 
+    Attributes:
+        filters: False: what a filter leaves out is to be kept as well.
+
     Args:
         address: the catalog's.
         policy: where indexes lie and how old they may be.
         opener: opens the catalog itself; called only where the index does not suffice.
         server: what tells it from a catalog at the same address elsewhere, such as the endpoint of a bucket.
     """
+
+    filters = False
 
     def __init__(
         self, address: str, policy: IndexPolicy, opener: Callable[[], DocumentSource], server: str = ""
@@ -222,6 +230,9 @@ class IndexedSource:
             return self._inner
 
     def _store(self, collection: str) -> CollectionStore:
+        # pyarrow and pandas are loaded here: most catalogs of files are read without an index.
+        from acreage.catalog.index.store import CollectionStore
+
         with self._lock:
             if collection not in self._stores:
                 self._stores[collection] = CollectionStore(self.folder / slug(collection), collection)

@@ -22,6 +22,7 @@ import shapely
 from filelock import FileLock
 from shapely.geometry.base import BaseGeometry
 
+from acreage.catalog.index.changes import Changes
 from acreage.catalog.index.coverage import WORLD, Asked, Block, missing, oldest, with_asked
 from acreage.catalog.index.documents import Row, of_content
 from acreage.catalog.index.exchange import documents_to_table, joined, write_items
@@ -40,25 +41,6 @@ _MANY_PARTS = 8
 _LARGE_PART = 16_384
 # Servers and we may differ about an item that only grazes a block's border: it does not count as vanished.
 _GRAZING = 0.01
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What asking anew brought, by item id.
-
-    Attributes:
-        added: items that were not there.
-        removed: items that the catalog does not have any more.
-        changed: items whose document is another one now, with what became of their processing baseline.
-    """
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-
-    def __add__(self, other: Changes) -> Changes:
-        """Both."""
-        return Changes(self.added + other.added, self.removed + other.removed, self.changed + other.changed)
 
 
 @dataclass

@@ -1,4 +1,7 @@
-"""JSON, CSV and GeoParquet: small cubes and vector cubes."""
+"""JSON, CSV and GeoParquet: small cubes and vector cubes.
+
+pandas and geopandas take long to load; they are, where one of their formats is written.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import json
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
 
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.errors import FormatUnsuitable
 from acreage.engine.store import Stored
 from acreage.engine.writers.common import label_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST_VALUES = 20_000_000
 
@@ -80,6 +84,8 @@ def _masked(cube: Cube) -> Any:
 
 
 def _frame(cube: Cube) -> pd.DataFrame:
+    import pandas as pd
+
     meta = cube.meta
     bands = meta.find("bands")
     values = _masked(cube)
@@ -93,6 +99,8 @@ def _frame(cube: Cube) -> pd.DataFrame:
 
 def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
     """A row a geometry: id, properties, and a column per combination of the other labels, joined by `_`."""
+    import geopandas as gpd
+
     cube = _whole(stored, "GeoParquet")
     meta = cube.meta
     assert meta.geometries is not None
@@ -112,6 +120,8 @@ def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[s
 
 
 def _column(values: Any, valid: Any) -> Any:
+    import pandas as pd
+
     if values.dtype.kind == "f":
         return np.where(valid, values, np.nan).astype(values.dtype)
     kinds: dict[str, Any] = {
