@@ -1,4 +1,4 @@
 """The same preprocessing with other tools, as their users would write it.
 
-Needs `pip install acreage[bench]`.
+Needs the extra `bench`: `.venv/bin/pip install -e .[bench]`.
 """

@@ -14,83 +14,40 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import odc.stac
 import pandas as pd
 import xarray as xr
 
 import dask
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from acreage.bench.scene_mask import REACH, cloud_mask
-from peers.common import (
-    CROPLAND,
-    DEM,
-    LANDCOVER,
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.peers.common import (
+    CHUNKS,
     S1,
     S2,
-    S2_ASSETS,
+    WHOLE_IMAGES,
     Task,
+    backscatter,
+    clear_pixels,
+    cropland,
     dekad_of,
     dekad_starts,
+    elevation,
     fill_gaps,
-    offset_of,
     read_task,
+    reflectances,
     write,
 )
 
-CHUNK = 1000
-CHUNKS = {"time": 1, "x": CHUNK, "y": CHUNK}
 
-
-def clear_pixels(task: Task) -> xr.DataArray:
-    """True where the classification leaves a pixel: (time, y, x) over the area, a chunk a date."""
-    wide = task.area.pad(REACH)
-    scl = odc.stac.load(
-        task.items(S2),
-        ["scl"],
-        geobox=wide,
-        resampling="nearest",
-        groupby="solar_day",
-        chunks={"time": 1, "x": -1, "y": -1},
-    )["scl"]
-    masked = xr.apply_ufunc(
-        lambda images: np.stack([cloud_mask(image) for image in images]),
-        scl,
-        dask="parallelized",
-        output_dtypes=[bool],
-    )
-    inner = slice(REACH, -REACH)
-    return ~masked.isel(y=inner, x=inner)
-
-
-def optical(task: Task, cropland: xr.DataArray, dekads: pd.DatetimeIndex) -> xr.Dataset:
+def optical(task: Task, crops: xr.DataArray, dekads: pd.DatetimeIndex) -> xr.Dataset:
     """Dekad medians with their gaps filled, a variable a band."""
     items = task.items(S2)
-    clear = clear_pixels(task)
-    loaded = odc.stac.load(
-        items,
-        list(S2_ASSETS.values()),
-        geobox=task.area,
-        resampling="bilinear",
-        groupby="solar_day",
-        chunks=CHUNKS,
-    )
-    by_day: dict[str, list[object]] = {}
-    for item in items:
-        by_day.setdefault(str(item.datetime.date()), []).append(item)
-    offsets = xr.DataArray(
-        np.array([offset_of(of_day) for of_day in by_day.values()], np.float32), dims="time"
-    )
-    loaded["time"] = clear["time"] = np.array(list(by_day), "datetime64[ns]")
-    kept = clear & cropland
+    kept = clear_pixels(items, task.area, WHOLE_IMAGES) & crops
     found = {}
-    for band, asset in S2_ASSETS.items():
-        numbers = loaded[asset]
-        seen = (numbers + offsets).astype(np.float32).where(kept & (numbers != 0))
-        medians = dekad_medians(seen, dekads)
+    for band, seen in reflectances(items, task.area, kept, CHUNKS).items():
         found[band] = xr.apply_ufunc(
             fill_gaps,
-            medians,
+            dekad_medians(seen, dekads),
             input_core_dims=[["t"]],
             output_core_dims=[["t"]],
             dask="parallelized",
@@ -105,33 +62,18 @@ def dekad_medians(images: xr.DataArray, dekads: pd.DatetimeIndex) -> xr.DataArra
     return labelled.groupby("t").median("time").reindex(t=dekads).chunk(t=-1)
 
 
-def radar(task: Task, cropland: xr.DataArray, dekads: pd.DatetimeIndex) -> xr.Dataset:
+def radar(task: Task, crops: xr.DataArray, dekads: pd.DatetimeIndex) -> xr.Dataset:
     """Dekad medians of sigma0, linear power."""
-    loaded = odc.stac.load(
-        task.items(S1),
-        ["vv", "vh"],
-        geobox=task.area,
-        resampling="bilinear",
-        groupby="sat:absolute_orbit",
-        chunks=CHUNKS,
-    )
-    return xr.Dataset(
-        {band: dekad_medians(loaded[band.lower()].where(cropland), dekads) for band in ("VV", "VH")}
-    )
+    loaded = backscatter(task.items(S1), task.area, CHUNKS)
+    return xr.Dataset({band: dekad_medians(image.where(crops), dekads) for band, image in loaded.items()})
 
 
 def main() -> None:
     """Compute and write the cube."""
     task = read_task(__doc__)
-    landcover = [i for i in task.items(LANDCOVER, dated=False) if "_2021_" in i.id]
-    classes = odc.stac.load(landcover, ["map"], geobox=task.area, resampling="nearest", groupby="id")
-    cropland = (classes["map"] == CROPLAND).any("time")
-    dem = odc.stac.load(
-        task.items(DEM, dated=False), ["data"], geobox=task.area, resampling="bilinear", groupby="solar_day"
-    )["data"].isel(time=0, drop=True)
-    dekads = dekad_starts(task.first, task.last)
-    cube = xr.merge([optical(task, cropland, dekads), radar(task, cropland, dekads)], compat="override")
-    cube["DEM"], cube["CROPLAND"] = dem, cropland.astype(np.uint8)
+    crops, dekads = cropland(task), dekad_starts(task.first, task.last)
+    cube = xr.merge([optical(task, crops, dekads), radar(task, crops, dekads)], compat="override")
+    cube["DEM"], cube["CROPLAND"] = elevation(task), crops.astype(np.uint8)
     with dask.config.set(scheduler="threads", num_workers=task.threads):
         write(cube.drop_vars("spatial_ref", errors="ignore"), task.out)
 

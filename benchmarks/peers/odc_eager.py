@@ -14,79 +14,60 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import odc.stac
 import pandas as pd
 import pystac
 import xarray as xr
-from odc.geo.geobox import GeoBox
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from acreage.bench.scene_mask import REACH, cloud_mask
-from peers.common import (
-    CROPLAND,
-    DEM,
-    LANDCOVER,
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.peers.common import (
     S1,
+    S1_ASSETS,
     S2,
     S2_ASSETS,
     Task,
+    backscatter,
+    by_day,
+    clear_pixels,
+    cropland,
     dekad_of,
     dekad_starts,
+    elevation,
     fill_gaps,
-    offset_of,
     read_task,
+    reflectances,
     write,
 )
 
 
-def clear_pixels(items: list[pystac.Item], wide: GeoBox) -> np.ndarray:
-    """True where the classification of one date leaves a pixel, over the area inside of `wide`."""
-    scl = odc.stac.load(items, ["scl"], geobox=wide, resampling="nearest", groupby="solar_day")["scl"]
-    return ~cloud_mask(scl.values[0])[REACH:-REACH, REACH:-REACH]
-
-
-def optical_dekad(
-    days: list[list[pystac.Item]], task: Task, wide: GeoBox, cropland: np.ndarray
-) -> xr.Dataset:
+def optical_dekad(days: list[list[pystac.Item]], task: Task, crops: xr.DataArray) -> xr.Dataset:
     """Medians of one dekad: a variable a band, float32, NaN where nothing was seen."""
     images = []
     for items in days:
-        kept = clear_pixels(items, wide) & cropland
-        loaded = odc.stac.load(
-            items,
-            list(S2_ASSETS.values()),
-            geobox=task.area,
-            resampling="bilinear",
-            groupby="solar_day",
-        ).isel(time=0)
-        offset = np.float32(offset_of(items))
-        image = {}
-        for band, asset in S2_ASSETS.items():
-            numbers = loaded[asset].values
-            image[band] = np.where(kept & (numbers != 0), numbers + offset, np.float32(np.nan))
-        images.append(image)
-    return xr.Dataset({band: median(np.stack([i[band] for i in images])) for band in S2_ASSETS})
+        kept = clear_pixels(items, task.area) & crops
+        images.append(reflectances(items, task.area, kept).isel(time=0))
+    return xr.Dataset({band: median(np.stack([i[band].values for i in images])) for band in S2_ASSETS})
 
 
 def median(images: np.ndarray) -> xr.DataArray:
-    """Median over the first axis without NaN, by flox: numbagg would compile anew in every process."""
+    """Median over the first axis without NaN, by flox, which is quicker here than numbagg."""
     labelled = xr.DataArray(images, dims=("time", "y", "x"), coords={"t": ("time", [0] * len(images))})
     return labelled.groupby("t").median("time").isel(t=0, drop=True)
 
 
-def optical(task: Task, cropland: np.ndarray, dekads: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+def empty_stacks(bands: dict[str, str], task: Task, dekads: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+    """NaN for every dekad, (dekads, y, x) float32 a band."""
+    return {band: np.full((len(dekads), *task.area.shape), np.nan, np.float32) for band in bands}
+
+
+def optical(task: Task, crops: xr.DataArray, dekads: pd.DatetimeIndex) -> dict[str, np.ndarray]:
     """Dekad medians with their gaps filled, (dekads, y, x) float32 a band."""
-    items = task.items(S2)
-    by_day: dict[str, list[pystac.Item]] = {}
-    for item in items:
-        by_day.setdefault(str(item.datetime.date()), []).append(item)
-    starts = dekad_of(np.array(list(by_day), "datetime64[D]"))
-    wide = task.area.pad(REACH)
-    stacks = {band: np.full((len(dekads), *task.area.shape), np.nan, np.float32) for band in S2_ASSETS}
+    days = by_day(task.items(S2))
+    starts = dekad_of(np.array(list(days), "datetime64[D]"))
+    stacks = empty_stacks(S2_ASSETS, task, dekads)
     for n, start in enumerate(dekads):
-        days = [of_day for of_day, s in zip(by_day.values(), starts, strict=True) if s == start]
-        if days:
-            medians = optical_dekad(days, task, wide, cropland)
+        of_dekad = [items for items, s in zip(days.values(), starts, strict=True) if s == start]
+        if of_dekad:
+            medians = optical_dekad(of_dekad, task, crops)
             for band in S2_ASSETS:
                 stacks[band][n] = medians[band].values
     for stack in stacks.values():
@@ -95,42 +76,30 @@ def optical(task: Task, cropland: np.ndarray, dekads: pd.DatetimeIndex) -> dict[
     return stacks
 
 
-def radar(task: Task, cropland: np.ndarray, dekads: pd.DatetimeIndex) -> dict[str, np.ndarray]:
+def radar(task: Task, crops: xr.DataArray, dekads: pd.DatetimeIndex) -> dict[str, np.ndarray]:
     """Dekad medians of sigma0, linear power, (dekads, y, x) float32 a polarisation."""
     items = task.items(S1)
     starts = dekad_of(np.array([i.datetime.date() for i in items], "datetime64[D]"))
-    stacks = {band: np.full((len(dekads), *task.area.shape), np.nan, np.float32) for band in ("VV", "VH")}
+    stacks = empty_stacks(S1_ASSETS, task, dekads)
     for n, start in enumerate(dekads):
         of_dekad = [i for i, s in zip(items, starts, strict=True) if s == start]
         if of_dekad:
-            loaded = odc.stac.load(
-                of_dekad,
-                ["vv", "vh"],
-                geobox=task.area,
-                resampling="bilinear",
-                groupby="sat:absolute_orbit",
-            )
+            loaded = backscatter(of_dekad, task.area)
             for band, stack in stacks.items():
-                stack[n] = np.where(cropland, median(loaded[band.lower()].values).values, np.nan)
+                stack[n] = np.where(crops.values, median(loaded[band].values).values, np.nan)
     return stacks
 
 
 def main() -> None:
     """Compute and write the cube."""
     task = read_task(__doc__)
-    landcover = [i for i in task.items(LANDCOVER, dated=False) if "_2021_" in i.id]
-    classes = odc.stac.load(landcover, ["map"], geobox=task.area, resampling="nearest", groupby="id")
-    cropland = (classes["map"] == CROPLAND).any("time").values
-    dem = odc.stac.load(
-        task.items(DEM, dated=False), ["data"], geobox=task.area, resampling="bilinear", groupby="solar_day"
-    )["data"].isel(time=0)
-    dekads = dekad_starts(task.first, task.last)
-    stacks = {**optical(task, cropland, dekads), **radar(task, cropland, dekads)}
+    crops, dem, dekads = cropland(task), elevation(task), dekad_starts(task.first, task.last)
+    stacks = {**optical(task, crops, dekads), **radar(task, crops, dekads)}
     cube = xr.Dataset(
         {
             **{band: (("t", "y", "x"), stack) for band, stack in stacks.items()},
             "DEM": (("y", "x"), dem.values),
-            "CROPLAND": (("y", "x"), cropland.astype(np.uint8)),
+            "CROPLAND": (("y", "x"), crops.values.astype(np.uint8)),
         },
         coords={"t": dekads, "y": dem["y"].values, "x": dem["x"].values},
     )

@@ -66,9 +66,10 @@ def test_wrong_options_are_told_without_a_traceback(tmp_path: Path, options: lis
 
 def test_numbers_of_another_machine_are_not_mixed_with_those_of_this_one(tmp_path: Path) -> None:
     part = PartResult("planning", "a plan", (Row("tile", "plan", (1.5,), (2.0,), (7,), {"windows": 3}),))
-    write_part(tmp_path, part)
+    stamped = write_part(tmp_path, part)
+    assert stamped.when
     kept = read_parts(tmp_path, ["planning", "tile"])
-    assert kept["planning"].rows == part.rows
+    assert kept["planning"] == stamped
     assert list(kept) == ["planning"]
     path = tmp_path / "raw" / "planning.json"
     document = json.loads(path.read_text())

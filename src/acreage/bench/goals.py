@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from acreage.bench.preprocessing import ALL, NEEDED, OURS, PEERS
+from acreage.bench.peers import ODC_STAC
+from acreage.bench.preprocessing import ALL, NEEDED, OURS
 from acreage.bench.results import PartResult, Results, Row
 from acreage.bench.rounds import paired_ratio
 
@@ -51,7 +52,7 @@ def _preprocessing(part: PartResult) -> Iterator[Goal]:
             ratio = paired_ratio(ours.cpu_seconds, needed.cpu_seconds)
             text = f"{case}: CPU at most 2.0 x decoding the needed blocks once"
             yield Goal(text, f"{ratio.median:.2f} x", ratio.median <= 2)
-        peers = [row for name in PEERS if (row := part.find(case, name)) is not None]
+        peers = [row for name in ODC_STAC if (row := part.find(case, name)) is not None]
         if peers:
             best = min(peers, key=lambda row: row.cpu)
             times = paired_ratio(best.cpu_seconds, ours.cpu_seconds).median

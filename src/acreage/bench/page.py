@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from acreage.bench.goals import goals
+from acreage.bench.peers import CLOSE, PEERS
 from acreage.bench.preprocessing import ALL, IMPORTS, NEEDED, OURS, WRITING
 from acreage.bench.results import PartResult, Results, Row
 from acreage.bench.rounds import paired_ratio
@@ -22,6 +23,7 @@ TITLES = {
     "growth": "Growth",
     "dask": "Dask",
 }
+_SAME, _NEAR = 0.99, 0.95  # less is no longer the same computation
 _PLOTS = {"preprocessing": "bench-preprocessing.png", "growth": "bench-growth.png"}
 _WORDS = """\
 CPU seconds are those of the whole process and of all its children, user and system, starting Python and
@@ -168,4 +170,23 @@ def _net(part: PartResult) -> list[str]:
             f"{writing.cpu:.1f} of writing, and {rest:.1f} of the work, {rest / needed.cpu:.2f} x the floor. "
             f"{needed.facts['blocks']} of {every.facts['blocks']} blocks are needed."
         )
+    return told + _peers(part)
+
+
+def _peers(part: PartResult) -> list[str]:
+    """What is to be said of each peer: its results beside ours, and what it cannot do."""
+    told = []
+    for name in PEERS:
+        row = next((row for row in part.rows if row.name == name), None)
+        if row is None or "close" not in row.facts:
+            continue
+        same, close = row.facts["same_places"], row.facts["close"]
+        good = same >= _SAME and close >= _NEAR
+        told.append(
+            f"- {name}: on a small square {100 * same:.2f} % of the values are there or missing as "
+            f"in acreage's cube; of {row.facts['values']} that both have {100 * close:.2f} % are within "
+            f"{100 * CLOSE:g} %.{'' if good else ' **These are other results.**'}"
+        )
+        if row.facts["note"]:
+            told.append(f"- {name}: {row.facts['note']}")
     return told

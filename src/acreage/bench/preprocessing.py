@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from acreage.bench.blocks import blocks_of
+from acreage.bench.peers import PEERS, Agreement, compare_results, peer_command, peer_scripts
 from acreage.bench.process import Measured
 from acreage.bench.results import PartResult, Row
 from acreage.bench.rounds import in_turn
@@ -19,7 +21,6 @@ from acreage.croptype.workflow import CubeSettings
 ALL, NEEDED = "decode, all blocks", "decode, needed blocks"
 OURS, UNREWRITTEN = "acreage", "acreage, no rewrite"
 IMPORTS, WRITING = "imports and parsing", "writing"
-PEERS = {"odc-stac": "odc_eager.py", "odc-stac, Dask": "odc_dask.py"}
 REWRITE = "streaming-composite"
 Run = Callable[[], Measured]
 
@@ -27,14 +28,17 @@ Run = Callable[[], Measured]
 def measure_preprocessing(bench: Bench) -> PartResult:
     """Every variant of the archive, each tool in turn."""
     rows: list[Row] = []
-    skipped: list[tuple[str, str]] = []
+    scripts, skipped = peer_scripts(bench)
+    used = {name: script for name, script in scripts.items() if name not in bench.skip}
+    # A quick run without peers has nothing to compare, nor to be measured well for.
+    agreements = compare_results(bench, used, "natural") if used or not bench.quick else {}
     for variant in bench.variants:
         bench.tell(f"{variant}: needed blocks")
-        runs = {**_floor(bench, variant), **_ours(bench, variant, skipped), **_peers(bench, variant, skipped)}
+        runs = {**_floor(bench, variant), **_ours(bench, variant, skipped), **_peers(bench, variant, scripts)}
         skipped += [(name, "left out with --skip") for name in sorted(bench.skip & runs.keys())]
         runs = {name: run for name, run in runs.items() if name not in bench.skip}
         done = in_turn(runs, bench.rounds, bench.teller(variant))
-        rows += [_row(variant, name, measured) for name, measured in done.items()]
+        rows += [_row(variant, name, measured, agreements.get(name)) for name, measured in done.items()]
     about = (
         f"{bench.area.width * 10 / 1000:g} km, {bench.season}, uncompressed netCDF out, "
         f"{bench.threads} thread, {bench.memory} for acreage"
@@ -42,7 +46,9 @@ def measure_preprocessing(bench: Bench) -> PartResult:
     return PartResult("preprocessing", about, tuple(rows), tuple(dict.fromkeys(skipped)))
 
 
-def _row(variant: Variant, name: str, measured: list[Measured]) -> Row:
+def _row(variant: Variant, name: str, measured: list[Measured], agreed: Agreement | None) -> Row:
+    if agreed is not None:
+        return Row.of(variant, name, measured, note=PEERS[name].note, **asdict(agreed))
     if name not in (ALL, NEEDED, WRITING):
         return Row.of(variant, name, measured)
     # Of these the work alone counts, without starting Python: the strictest floor.
@@ -106,28 +112,12 @@ def rewrite_exists(bench: Bench) -> bool:
     return "--no-rewrite" in told
 
 
-def _peers(bench: Bench, variant: Variant, skipped: list[tuple[str, str]]) -> dict[str, Run]:
-    if bench.scripts is None:
-        skipped += [(name, "the scripts of the peers are not there: give --scripts") for name in PEERS]
-        return {}
-    runs: dict[str, Run] = {}
-    for name, file in PEERS.items():
-        script = bench.scripts / "peers" / file
-        if not script.is_file():
-            skipped.append((name, f"{script} is not there"))
-            continue
-        runs[name] = _peer(bench, variant, script)
-    return runs
+def _peers(bench: Bench, variant: Variant, scripts: Mapping[str, Path]) -> dict[str, Run]:
+    catalog = bench.catalog(variant)
 
+    def running(script: Path) -> Run:
+        return lambda: bench.run(
+            lambda folder: peer_command(bench, catalog, script, bench.area, bench.season, folder / "cube.nc")
+        )
 
-def _peer(bench: Bench, variant: Variant, script: Path) -> Run:
-    catalog, bounds = str(bench.catalog(variant)), ",".join(map(str, bench.area.bounds))
-    season = f"{bench.season.first}/{bench.season.last}"
-    return lambda: bench.run(
-        lambda folder: [
-            sys.executable,
-            str(script),
-            *("--catalog", catalog, "--bounds", bounds, "--season", season),
-            *("--out", str(folder / "cube.nc"), "--threads", str(bench.threads)),
-        ]
-    )
+    return {name: running(script) for name, script in scripts.items()}

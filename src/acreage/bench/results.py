@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -135,12 +135,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_part(folder: Path, found: PartResult) -> None:
-    """Keep a part's numbers as `raw/<part>.json`; it appears whole or not at all."""
+def write_part(folder: Path, found: PartResult) -> PartResult:
+    """Keep a part's numbers as `raw/<part>.json`; it appears whole or not at all.
+
+    Returns:
+        The part with the time of its end.
+    """
     path = folder / "raw" / f"{found.part}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    stamped = {**asdict(found), "when": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    _write(path, {"machine": machine(), "part": stamped})
+    stamped = replace(found, when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    _write(path, {"machine": machine(), "part": asdict(stamped)})
+    return stamped
 
 
 def read_parts(folder: Path, names: Iterable[str]) -> dict[str, PartResult]:

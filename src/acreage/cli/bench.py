@@ -63,7 +63,7 @@ def bench(
     """Measure the product against decoding alone and against other tools.
 
     A part that was measured into the folder before, on this machine with these versions, is not measured
-    again.
+    again. Other tools need the packages of the extra `bench`; what is not installed is left out.
 
     Example: `acreage bench --size-km 20 --rounds 3 --out build/bench`
     """
@@ -79,8 +79,7 @@ def bench(
         told = replace(given, tell=lambda text: progress.update(task, description=text))
         for name in parts:
             if name not in found:
-                found[name] = PARTS[name](told)
-                write_part(out, found[name])
+                found[name] = write_part(out, PARTS[name](told))
                 progress.advance(task)
     # Parts that an earlier call measured stay in the page.
     known = {**read_parts(out, PARTS), **found}
