@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import Resampling
 
 from acreage.catalog.geotiff import plain_geotiff
 from acreage.catalog.items import Raster
@@ -58,7 +59,7 @@ def test_blocks_are_what_gdal_reads(
     assert tiled is not None
     with tiled.opened() as descriptor:
         for row in range(-(-70 // 16)):
-            for column in range(tiled.columns):
+            for column in range(tiled.images[0].columns):
                 part = tiled.box_of(row, column)
                 got = tiled.decoded(descriptor, row, column)[: part.height, : part.width]
                 np.testing.assert_array_equal(got, wanted[part.slices_in(box)])
@@ -106,3 +107,30 @@ def test_a_file_that_lies_elsewhere_than_its_item_says_is_left_to_gdal(tmp_path:
     assert tiled_file(Raster(str(path), 1, box, "uint16", 0)) is not None
     moved = Raster(str(path), 1, type(box)(grid, box.x0 + 1, box.y0, box.x1 + 1, box.y1), "uint16", 0)
     assert tiled_file(moved) is None
+
+
+def test_overviews_are_what_gdal_reads_and_a_file_that_ends_early_is_left_to_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", pixels("uint16"), predictor=2, nodata=0)
+    with rasterio.open(path, "r+") as file:
+        file.build_overviews([2, 4], Resampling.average)
+    header = plain_geotiff(str(path))
+    assert header is not None
+    assert [i.shape for i in header.images] == [(70, 90), (35, 45), (18, 23)]
+    box = Grid.of_transform("EPSG:32631", PLACE).box_of_transform(PLACE, 90, 70)
+    tiled = tiled_file(Raster(str(path), 1, box, "uint16", 0))
+    assert tiled is not None
+    for level, image in enumerate(tiled.images[1:]):
+        with rasterio.open(path, overview_level=level) as file, tiled.opened() as descriptor:
+            wanted = file.read(1)
+            got = tiled.decoded(descriptor, 0, 0, image)
+            height, width = min(image.block[0], image.shape[0]), min(image.block[1], image.shape[1])
+            np.testing.assert_array_equal(got[:height, :width], wanted[:height, :width])
+    path.write_bytes(path.read_bytes()[:-1])
+    assert plain_geotiff(str(path)) is None
+
+
+def test_a_file_with_a_mask_is_left_to_gdal(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", pixels("uint16"))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        file.write_mask(np.arange(70 * 90).reshape(70, 90) % 3 > 0)
+    assert plain_geotiff(str(path)) is None

@@ -161,6 +161,10 @@ def refuse_unknown_parameters(values: Mapping[str, Any], document: Any) -> None:
         )
 
 
+_REFRESHED_A_SECOND = 2
+"""Drawing a bar takes milliseconds of a core that windows are computed on."""
+
+
 @contextmanager
 def window_progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over windows; on a terminal only."""
@@ -172,7 +176,14 @@ def window_progress(console: Console, what: str) -> Iterator[Callable[[int, int]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    shown = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        refresh_per_second=_REFRESHED_A_SECOND,
+        disable=not console.is_terminal,
+    )
+    with shown as progress:
         task = progress.add_task(what, total=None)
 
         def update(done: int, total: int) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import shapely
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.features import geometry_mask
 from rasterio.io import DatasetReader
@@ -25,32 +25,16 @@ from acreage.catalog.headers import is_local
 from acreage.catalog.intact import missing_end
 from acreage.catalog.items import Bounds, ItemProblem, Raster, SourceItem
 from acreage.catalog.plausibility import BandSample, Verdict
-from acreage.core.arrays import Array, BoolArray
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, transformer
-from acreage.engine.decode import decode
 from acreage.engine.readers import close_readers, opened
+from acreage.engine.samples import Sample, read_sample, read_whole_sample, sample_of_blocks, sample_shape
+from acreage.engine.tiles import NotSimple, tiled_file
 
-SAMPLE_PIXELS = 128  # a side
-_WITHOUT_OVERVIEWS = 1024  # pixels a side that are read at full resolution at most
 _LONLAT = "EPSG:4326"
 _POLARISATIONS = frozenset(("VV", "VH", "HH", "HV"))
 _INNER_SHARE = 0.05  # a footprint's rim, by its extent, that may lie beyond the pixels
 _WHOLE_SHARE = 0.98  # of a raster: a footprint that covers more is its rectangle, drawn around nulls too
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Pixels of a band over the area, decimated: values as in the file, validity, where they lie.
-
-    `elsewhere`: all are null, the file has others that are not, and its footprint does not say where.
-    """
-
-    raster: Raster
-    box: Box
-    values: Array
-    valid: BoolArray
-    elsewhere: bool = False
 
 
 def inspect_items(
@@ -86,10 +70,10 @@ def inspect_items(
 
 def _inspect(item: SourceItem, bands: Sequence[str], area: Bounds) -> list[ItemProblem]:
     problems: list[ItemProblem] = []
-    samples: dict[str, _Sample] = {}
+    samples: dict[str, Sample] = {}
     rasters = {band: item.rasters[band] for band in dict.fromkeys(bands) if band in item.rasters}
     boxes = {band: _over(raster, area) for band, raster in rasters.items()}
-    shape = _sample_shape([box for box in boxes.values() if not box.is_empty])
+    shape = sample_shape([box for box in boxes.values() if not box.is_empty])
     for band in rasters:
         try:
             sample = _look(item, band, boxes[band], shape)
@@ -120,56 +104,42 @@ def _over(raster: Raster, area: Bounds) -> Box:
     return raster.box.intersect(grid.box_covering(*bounds))
 
 
-def _sample_shape(boxes: Sequence[Box]) -> tuple[int, int]:
-    """One shape for all bands, so that their pixels lie above each other: the coarsest band's, capped."""
-    rows = min((box.height for box in boxes), default=1)
-    columns = min((box.width for box in boxes), default=1)
-    return min(rows, SAMPLE_PIXELS), min(columns, SAMPLE_PIXELS)
-
-
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def _look(item: SourceItem, band: str, box: Box, shape: tuple[int, int]) -> _Sample | ItemProblem | None:
+def _look(item: SourceItem, band: str, box: Box, shape: tuple[int, int]) -> Sample | ItemProblem | None:
     """A sample of a band, or what is wrong with its file; None where it has nothing over the area."""
     raster = item.rasters[band]
+    file = tiled_file(raster)
+    if file is not None:
+        if box.is_empty:
+            return None
+        with suppress(NotSimple):
+            sample = sample_of_blocks(file, raster, box, shape)
+            if sample.valid.any():
+                return sample
     with opened(raster, item.id, band) as dataset:
         if is_local(raster.href):
             missing = missing_end(raster.href)
             if missing is not None:
                 return ItemProblem(item.id, band, f"{raster.href} is not whole: {missing}.", "truncated")
-        sample = None if box.is_empty else _read(dataset, raster, box, shape)
-        if sample is not None and not sample.valid.any() and not _outlines_pixels(item, raster):
-            whole = _read(dataset, raster, raster.box, _sample_shape([raster.box]))
-            sample = replace(sample, elsewhere=bool(whole.valid.any()))
-        if not is_local(raster.href):
-            try:
-                _read_last_block(dataset, raster.band_index)
-            except RasterioError as error:
-                reason = f"{raster.href} is not whole: its last block cannot be read: {error}."
-                return ItemProblem(item.id, band, reason, "truncated")
+        return _sampled(dataset, item, band, box, shape)
+
+
+def _sampled(
+    dataset: DatasetReader, item: SourceItem, band: str, box: Box, shape: tuple[int, int]
+) -> Sample | ItemProblem | None:
+    raster = item.rasters[band]
+    sample = None if box.is_empty else read_sample(dataset, raster, box, shape)
+    if sample is not None and not sample.valid.any() and not _outlines_pixels(item, raster):
+        sample = replace(sample, elsewhere=bool(read_whole_sample(dataset, raster).valid.any()))
+    if not is_local(raster.href):
+        try:
+            _read_last_block(dataset, raster.band_index)
+        except RasterioError as error:
+            reason = f"{raster.href} is not whole: its last block cannot be read: {error}."
+            return ItemProblem(item.id, band, reason, "truncated")
     return sample
-
-
-def _read(dataset: DatasetReader, raster: Raster, box: Box, shape: tuple[int, int]) -> _Sample:
-    if not dataset.overviews(raster.band_index):
-        box = _middle(box)
-    rows, columns = box.slices_in(raster.box)
-    values = dataset.read(
-        raster.band_index,
-        window=Window(columns.start, rows.start, box.width, box.height),
-        out_shape=shape,
-        resampling=Resampling.nearest,
-    )
-    _, valid = decode(values, raster)
-    return _Sample(raster, box, values, np.ones(values.shape, bool) if valid is None else valid)
-
-
-def _middle(box: Box) -> Box:
-    """At most 1024 x 1024 pixels in the middle of a box."""
-    trim_x = max(0, box.width - _WITHOUT_OVERVIEWS) // 2
-    trim_y = max(0, box.height - _WITHOUT_OVERVIEWS) // 2
-    return Box(box.grid, box.x0 + trim_x, box.y0 + trim_y, box.x1 - trim_x, box.y1 - trim_y)
 
 
 def _read_last_block(dataset: DatasetReader, index: int) -> None:
@@ -184,7 +154,7 @@ def _read_last_block(dataset: DatasetReader, index: int) -> None:
 # --- judging ------------------------------------------------------------------------------------------------
 
 
-def _judge(item: SourceItem, band: str, sample: _Sample) -> ItemProblem | None:
+def _judge(item: SourceItem, band: str, sample: Sample) -> ItemProblem | None:
     """What the pixels of one band show by themselves."""
     verdict = _judge_of(item, band)(sample)
     if verdict.state == "implausible":
@@ -199,7 +169,7 @@ def _judge(item: SourceItem, band: str, sample: _Sample) -> ItemProblem | None:
     return None
 
 
-def _judge_of(item: SourceItem, band: str) -> Callable[[_Sample], Verdict]:
+def _judge_of(item: SourceItem, band: str) -> Callable[[Sample], Verdict]:
     """The judgement on a single band, by what the band is."""
     if band == "SCL":
         return lambda s: plausibility.judge_classes(s.values, s.valid, plausibility.SCL_CODES)
@@ -214,14 +184,14 @@ def _judge_of(item: SourceItem, band: str) -> Callable[[_Sample], Verdict]:
     return lambda s: plausibility.judge_nulls(s.values, s.raster.nodata)
 
 
-def _judge_elevation(sample: _Sample) -> Verdict:
+def _judge_elevation(sample: Sample) -> Verdict:
     verdict = plausibility.judge_nulls(sample.values, sample.raster.nodata)
     if verdict.state == "implausible":
         return verdict
     return plausibility.judge_elevation(sample.values, sample.valid)
 
 
-def _judge_radar(sample: _Sample) -> Verdict:
+def _judge_radar(sample: Sample) -> Verdict:
     raster = sample.raster
     if sample.valid.any() and not sample.values[sample.valid].any():
         return Verdict("implausible", "all sampled pixels are 0", "empty")
@@ -232,7 +202,7 @@ def _judge_radar(sample: _Sample) -> Verdict:
     return plausibility.judge_power(values, sample.valid, raster.db)
 
 
-def _judge_together(item: SourceItem, samples: Mapping[str, _Sample]) -> list[ItemProblem]:
+def _judge_together(item: SourceItem, samples: Mapping[str, Sample]) -> list[ItemProblem]:
     """What the reflectances show beside the scene classification."""
     scl = samples.get("SCL")
     bands = {
@@ -258,7 +228,7 @@ def _is_dated(item: SourceItem) -> bool:
     return item.group != "static"
 
 
-def _inside_footprint(item: SourceItem, sample: _Sample) -> int:
+def _inside_footprint(item: SourceItem, sample: Sample) -> int:
     """Number of sampled pixels that lie well inside the item's footprint."""
     outline = _outline(item, sample.box.grid.crs)
     west, south, east, north = outline.bounds

@@ -53,7 +53,7 @@ class PeakMemory:
 
     def look(self) -> None:
         """Measure now. The exact measure is taken only where the cheap upper bound has grown."""
-        # Listing all processes of the machine to find the children costs more than all else here.
+        # Looking for children costs more than all else here.
         if self._looks % _LOOKS_A_LIST == 0:
             self._tree = _tree(os.getpid())
         self._looks += 1
@@ -110,9 +110,25 @@ def base_memory() -> int:
 def _tree(pid: int) -> list[int]:
     """A process and all that descend from it."""
     try:
+        found = [pid]
+        for one in found:
+            found += _children(one)
+        return found
+    except OSError:  # no such files on this system, or a process that ended meanwhile
+        pass
+    try:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-    except psutil.Error:  # a child ended meanwhile
+    except psutil.Error:
         return [pid]
+
+
+def _children(pid: int) -> list[int]:
+    """The system's own list, which costs a tenth of looking through all processes of the machine."""
+    found: list[int] = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+            found += map(int, file.read().split())
+    return found
 
 
 def _resident(pid: int) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from acreage.catalog.geotiff import PlainGeotiff, plain_geotiff
+from acreage.catalog.geotiff import PlainGeotiff, TiledImage, plain_geotiff
 from acreage.catalog.headers import is_local
 from acreage.catalog.items import Raster
 from acreage.core.arrays import Array
@@ -49,25 +49,22 @@ class TiledFile:
     Attributes:
         path: of the file.
         box: its pixels on the lattice of its raster.
-        block: (rows, columns) of a block.
         dtype: of its pixels.
         compression, predictor: as TIFF numbers them.
-        offsets, sizes: of every block in bytes, row by row; a size of 0 is a block that is not there.
+        images: its pixels, then its overviews.
     """
 
     path: str
     box: Box
-    block: tuple[int, int]
     dtype: np.dtype[Any]
     compression: int
     predictor: int
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
+    images: tuple[TiledImage, ...]
 
     @property
-    def columns(self) -> int:
-        """Number of blocks beside each other."""
-        return -(-self.box.width // self.block[1])
+    def block(self) -> tuple[int, int]:
+        """(rows, columns) of a block of its pixels."""
+        return self.images[0].block
 
     def box_of(self, row: int, column: int) -> Box:
         """The pixels of a block, cut to the file."""
@@ -92,26 +89,32 @@ class TiledFile:
         finally:
             os.close(descriptor)
 
-    def decoded(self, descriptor: int, row: int, column: int) -> Array:
+    def decoded(self, descriptor: int, row: int, column: int, image: TiledImage | None = None) -> Array:
         """A block's pixels, (rows, columns) of a whole block, in memory that the thread's next block reuses.
+
+        Args:
+            descriptor: from `opened`.
+            row, column: of the block.
+            image: an overview; None for the file's own pixels.
 
         Raises:
             NotSimple: it is not there, or cannot be decompressed.
         """
-        number = row * self.columns + column
-        size = self.sizes[number]
+        image = image or self.images[0]
+        number = row * image.columns + column
+        size = image.sizes[number]
         if not size:
             raise NotSimple("an absent block")
-        count = self.block[0] * self.block[1] * self.dtype.itemsize
+        count = image.block[0] * image.block[1] * self.dtype.itemsize
         try:
-            data = os.pread(descriptor, size, self.offsets[number])
+            data = os.pread(descriptor, size, image.offsets[number])
             if self.compression == 1:
                 flat = np.frombuffer(data, np.uint8).copy()
             else:
                 flat = np.frombuffer(_DECOMPRESS[self.compression](data, out=_buffer(count)), np.uint8)
             if flat.size != count or len(data) != size:
                 raise NotSimple("a block of another size")
-            pixels = flat.view(self.dtype).reshape(self.block)
+            pixels = flat.view(self.dtype).reshape(image.block)
             if self.predictor == 1:
                 return pixels
             if self.predictor == 2:
@@ -147,6 +150,4 @@ def _at(found: PlainGeotiff, path: str, box: Box) -> TiledFile | None:
     place = grid.box_of_transform(found.transform, box.width, box.height)
     if not grid.aligned_with(box.grid) or place.on(box.grid) != box:
         return None
-    return TiledFile(
-        path, box, found.block, found.dtype, found.compression, found.predictor, found.offsets, found.sizes
-    )
+    return TiledFile(path, box, found.dtype, found.compression, found.predictor, found.images)

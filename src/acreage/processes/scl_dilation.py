@@ -125,13 +125,14 @@ def to_scl_dilation_mask(
     first = ~clear
     found = np.zeros((int(np.prod(out.shape[:-2], dtype=np.int64)), *out.box.shape), bool)
     for layer, one, two in zip(found, _layers(first), _layers(second), strict=True):
+        # The wider kernel first: what it marks need not be looked at again.
+        marks = _eroded(two, int(erosion_kernel_size))
+        _dilate(marks, gaussian(int(kernel2_size)), THRESHOLD_2, data.meta.box, out.box, layer)
         if kernel1_size:
             marks = _eroded(one, int(erosion_kernel_size))
             _dilate(marks, gaussian(int(kernel1_size)), THRESHOLD_1, data.meta.box, out.box, layer)
         else:
             layer |= one[out.box.slices_in(data.meta.box)]
-        marks = _eroded(two, int(erosion_kernel_size))
-        _dilate(marks, gaussian(int(kernel2_size)), THRESHOLD_2, data.meta.box, out.box, layer)
     return Cube(found.reshape(out.shape), None, out)
 
 
@@ -158,12 +159,8 @@ def _layers(marked: BoolArray) -> BoolArray:
 def _dilate(
     marked: BoolArray, weights: loops.Float, threshold: float, have: Box, want: Box, into: Array
 ) -> None:
-    if not marked.any():
-        return
-    rows = np.zeros((have.height, want.width))
-    used = np.zeros(have.height, bool)
-    loops.spread_rows(marked, weights, want.x0 - have.x0, rows, used)
-    loops.exceeds_after_columns(rows, used, weights, want.y0 - have.y0, threshold, into)
+    if marked.any():
+        loops.mark_convolved(marked, weights, want.y0 - have.y0, want.x0 - have.x0, threshold, into)
 
 
 # --- mask_scl_dilation --------------------------------------------------------------------------------------

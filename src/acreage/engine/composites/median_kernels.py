@@ -6,12 +6,9 @@ The arithmetic of samples is that of `gather_kernels`, that of medians that of `
 from __future__ import annotations
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
-from acreage.engine.composites.gather_kernels import gather_floats, gather_integers
+from acreage.engine.composites.typed_kernels import clean_value, mark_nans, middle_of, write_value
 from acreage.processes.kernels import compiled
-from acreage.processes.resample_numba import STEPS
 
 
 @compiled
@@ -46,6 +43,34 @@ def segment_bounds(offset, shape, width, segment, bounds):  # type: ignore[no-un
 
 
 @compiled
+def pick(keep, shape, segment, counts, positions):  # type: ignore[no-untyped-def]
+    """List the kept pixels of every segment.
+
+    Args:
+        keep: (n, pixels of the window).
+        shape: (rows, columns) of the window.
+        segment: pixels of a segment, at most 256.
+        counts: (n, rows, segments) uint16, written: kept pixels of a segment.
+        positions: (n, pixels of the window) uint8, written: from a segment's first pixel on, the kept ones'
+            places in it; what follows them is left over.
+    """
+    for k in range(keep.shape[0]):
+        for r in range(shape[0]):
+            for s in range(counts.shape[2]):
+                first = r * shape[1] + s * segment
+                size = min(segment, shape[1] - s * segment)
+                here, found = keep[k, first : first + size], positions[k, first : first + size]
+                number = 0
+                for j in range(size):
+                    # Written in any case: a branch would be guessed wrong at every edge.
+                    found[number] = j
+                    number += here[j]
+                    if number == size:
+                        break
+                counts[k, r, s] = number
+
+
+@compiled
 def find_holes(words, rows_a_cell, words_a_cell, holes):  # type: ignore[no-untyped-def]
     """Which square cells of a frame have a null pixel.
 
@@ -73,137 +98,6 @@ def _clean(holes, bounds, cell):  # type: ignore[no-untyped-def]
     return True
 
 
-def _sample_clean(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-    """Bilinear values where all neighbours are valid; compiled for integers and floats below."""
-    raise NotImplementedError
-
-
-def _sample_some(  # type: ignore[no-untyped-def]
-    frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good
-):
-    """Bilinear values of kept pixels; compiled for integers and floats below."""
-    raise NotImplementedError
-
-
-@compiled
-def _clean_integers(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-    # First along the row, then down: as exact as the sum over four weights. Unsigned positions are not looked
-    # at for being counted from the end.
-    half, bits = np.int64(1 << 31), np.int64(16)
-    down, beside = np.uint64(width), np.uint64(1)
-    for j in range(line.size):
-        at = np.uint64(offset[j])
-        below = at + down
-        fx, fy = np.int64(fraction_x[j]), np.int64(fraction_y[j])
-        left, right = np.int64(frame[at]), np.int64(frame[at + beside])
-        upper = (left << bits) + (right - left) * fx
-        left, right = np.int64(frame[below]), np.int64(frame[below + beside])
-        lower = (left << bits) + (right - left) * fx
-        line[j] = ((upper << bits) + (lower - upper) * fy + half) >> np.int64(32)
-
-
-@compiled
-def _clean_floats(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-    for j in range(line.size):
-        at = offset[j]
-        below = at + width
-        fx, fy = fraction_x[j] / STEPS, fraction_y[j] / STEPS
-        a, b = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy)
-        d, e = (1.0 - fx) * fy, fx * fy
-        if fx > 0.0 and fy > 0.0:
-            total = a * frame[at] + b * frame[at + 1]
-            total = total + d * frame[below] + e * frame[below + 1]
-        else:  # a neighbour without weight must not bring its infinity in
-            total = a * frame[at]
-            if b != 0.0:
-                total += b * frame[at + 1]
-            if d != 0.0:
-                total += d * frame[below]
-            if e != 0.0:
-                total += e * frame[below + 1]
-        line[j] = total
-
-
-@overload(_sample_clean, jit_options={"nogil": True, "error_model": "numpy"})
-def _choose_clean(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-    if isinstance(frame.dtype, types.Integer):
-
-        def integers(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-            _clean_integers(frame, width, offset, fraction_x, fraction_y, line)
-
-        return integers
-
-    def floats(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-        _clean_floats(frame, width, offset, fraction_x, fraction_y, line)
-
-    return floats
-
-
-@overload(_sample_some, jit_options={"nogil": True, "error_model": "numpy"})
-def _choose_some(  # type: ignore[no-untyped-def]
-    frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good
-):
-    if isinstance(frame.dtype, types.Integer):
-
-        def integers(frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good):  # type: ignore[no-untyped-def]
-            gather_integers(
-                frame, valid, True, width, offset, fraction_x, fraction_y, keep, pixels, line, good
-            )
-
-        return integers
-
-    def floats(frame, valid, width, offset, fraction_x, fraction_y, keep, pixels, line, good):  # type: ignore[no-untyped-def]
-        place = (width, offset, fraction_x, fraction_y, keep, pixels)
-        gather_floats(frame, valid, True, *place, False, 0.0, 0.0, line, good)
-
-    return floats
-
-
-def _mark_nans(line, undefined):  # type: ignore[no-untyped-def]
-    """Note where a line has NaN; compiled to nothing for integers."""
-    raise NotImplementedError
-
-
-def _middle(one, two, undefined, target):  # type: ignore[no-untyped-def]
-    """The mean of two lines, NaN where undefined; of integers, which are never undefined, in whole halves."""
-    raise NotImplementedError
-
-
-@overload(_mark_nans, jit_options={"nogil": True, "error_model": "numpy"})
-def _choose_mark_nans(line, undefined):  # type: ignore[no-untyped-def]
-    if isinstance(line.dtype, types.Integer):
-
-        def integers(line, undefined):  # type: ignore[no-untyped-def]
-            pass
-
-        return integers
-
-    def floats(line, undefined):  # type: ignore[no-untyped-def]
-        for j in range(line.size):
-            undefined[j] |= line[j] != line[j]  # as only NaN is
-
-    return floats
-
-
-@overload(_middle, jit_options={"nogil": True, "error_model": "numpy"})
-def _choose_middle(one, two, undefined, target):  # type: ignore[no-untyped-def]
-    if isinstance(one.dtype, types.Integer):
-
-        def integers(one, two, undefined, target):  # type: ignore[no-untyped-def]
-            for j in range(target.size):
-                target[j] = np.float32(np.int32(one[j]) + np.int32(two[j])) * np.float32(0.5)
-
-        return integers
-
-    def floats(one, two, undefined, target):  # type: ignore[no-untyped-def]
-        for j in range(target.size):
-            low, high = np.float64(one[j]), np.float64(two[j])
-            middle = low if low == high else low * 0.5 + high * 0.5
-            target[j] = np.float32(np.nan if undefined[j] else middle)
-
-    return floats
-
-
 @compiled
 def _sort(block, comparators, width):  # type: ignore[no-untyped-def]
     """Sort the columns of a block by a network of comparators."""
@@ -218,9 +112,58 @@ def _sort(block, comparators, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _sample_picked(  # type: ignore[no-untyped-def]
+    frame, valid, clean, width, offset, fraction_x, fraction_y, picked, top, line, known
+):
+    """Sample some pixels of a segment; the others get `top`.
+
+    Args:
+        frame, valid: of the image, flat; validity is looked at unless `clean`.
+        clean: all neighbours of all pixels of the segment are valid.
+        width: of the frame.
+        offset, fraction_x, fraction_y: of the segment's pixels.
+        picked: positions of those that are sampled.
+        top: the largest value of the frame's type.
+        line: (segment), written.
+        known: (segment), counts the samples that there are.
+    """
+    line[:] = top
+    if clean:
+        for q in range(picked.size):
+            j = picked[q]
+            line[j] = clean_value(frame, width, offset, fraction_x, fraction_y, j)  # type: ignore[no-untyped-call]
+            known[j] += 1
+        return
+    for q in range(picked.size):
+        j = picked[q]
+        known[j] += write_value(frame, valid, width, offset, fraction_x, fraction_y, j, line)  # type: ignore[no-untyped-call]
+
+
+@compiled
+def _write_medians(block, used, known, undefined, target):  # type: ignore[no-untyped-def]
+    """The middle of each column's observations.
+
+    Args:
+        block: sorted; of `used` rows that count.
+        used: rows that count.
+        known: observations of each column, which come first.
+        undefined: columns with NaN among them.
+        target: written.
+    """
+    target[:] = np.nan
+    least, most = np.int32(used), np.int32(0)
+    for j in range(target.size):
+        least, most = min(least, known[j]), max(most, known[j])
+    # One number of observations after the other: no branch for each pixel.
+    for m in range(max(least, np.int32(1)), most + 1):
+        one, two = block[(m - 1) // 2, : target.size], block[m // 2, : target.size]
+        middle_of(one, two, np.int32(m), known, undefined, target)  # type: ignore[no-untyped-call]
+
+
+@compiled
 def median_of_frames(  # type: ignore[no-untyped-def]
-    frames, valid, holes, cell, width, offset, fraction_x, fraction_y, bounds, segment, keep, comparators,
-    starts, top, out, counts
+    frames, valid, holes, cell, width, offset, fraction_x, fraction_y, bounds, segment, counts, positions,
+    comparators, starts, top, out, observations
 ):  # fmt: skip
     """Medians of bilinear samples of several images of one lattice: floats, or integers of at most 16 bits.
 
@@ -235,70 +178,50 @@ def median_of_frames(  # type: ignore[no-untyped-def]
         width: of the frame.
         offset, fraction_x, fraction_y: of every pixel of the window, row by row.
         bounds, segment: from `segment_bounds`.
-        keep: (n, pixels of the window): False is not looked at.
+        counts, positions: from `pick`.
         comparators: sorting networks for 0, 1, ... n elements, one behind the other.
         starts: (n + 2): where the network for m elements begins; it ends where the next begins.
         top: the largest value of the frames' type, infinity for floats.
         out: (rows, columns) float32, written; NaN where nothing is kept and valid.
-        counts: (rows, columns), written: number of valid observations; not touched where it has no rows.
+        observations: (rows, columns), written: number of valid ones; not touched where it has no rows.
     """
     images = frames.shape[0]
     rows, columns = out.shape
     block = np.empty((images, segment), frames.dtype)
     known = np.empty(segment, np.int32)
-    good = np.empty(segment, np.bool_)
     undefined = np.empty(segment, np.bool_)
-    picked = np.arange(segment).astype(np.int32)
     for r in range(rows):
         for s in range(bounds.shape[1]):
             first = r * columns + s * segment
             size = min(segment, columns - s * segment)
             here = slice(first, first + size)
-            whole = True
-            used = 0
-            clean = 0
-            for j in range(size):
-                known[j] = 0
-                undefined[j] = False
+            known[:] = 0
+            undefined[:] = False
+            used, full = 0, 0
             for k in range(images):
-                kept = 0
-                line_keep = keep[k, here]
-                for j in range(size):
-                    kept += line_keep[j]
-                if kept == 0:
+                number = counts[k, r, s]
+                if number == 0:
                     continue
-                line = block[used]
+                line = block[used, :size]
                 used += 1
-                if kept == size and bounds[r, s, 0] >= 0 and _clean(holes[k], bounds[r, s], cell):
-                    _sample_clean(  # type: ignore[no-untyped-call]
-                        frames[k], width, offset[here], fraction_x[here], fraction_y[here], line[:size]
-                    )
-                    clean += 1
-                    _mark_nans(line[:size], undefined)  # type: ignore[no-untyped-call]
-                    continue
-                whole = False
-                _sample_some(  # type: ignore[no-untyped-call]
-                    frames[k], valid[k], width, offset[here], fraction_x[here], fraction_y[here], line_keep,
-                    picked[:size], line[:size], good[:size],
-                )  # fmt: skip
-                for j in range(size):
-                    undefined[j] |= good[j] and line[j] != line[j]
-                    line[j] = line[j] if good[j] else top
-                    known[j] += good[j]
-            _sort(block, comparators[starts[used] : starts[used + 1]], size)
+                clean = bounds[r, s, 0] >= 0 and _clean(holes[k], bounds[r, s], cell)
+                place = offset[here], fraction_x[here], fraction_y[here]
+                if clean and number == size:
+                    for j in range(size):
+                        line[j] = clean_value(frames[k], width, *place, j)  # type: ignore[no-untyped-call]
+                    full += 1
+                else:
+                    picked = positions[k, first : first + number]
+                    _sample_picked(frames[k], valid[k], clean, width, *place, picked, top, line, known)
+                mark_nans(line, undefined)  # type: ignore[no-untyped-call]
+            for j in range(size):
+                known[j] += full
             target = out[r, s * segment : s * segment + size]
-            if whole and used > 0:
-                _middle(  # type: ignore[no-untyped-call]
-                    block[(used - 1) // 2, :size], block[used // 2, :size], undefined, target
-                )
+            if used == 0:
+                target[:] = np.nan
             else:
+                _sort(block, comparators[starts[used] : starts[used + 1]], size)
+                _write_medians(block, used, known, undefined, target)
+            if observations.shape[0] > 0:
                 for j in range(size):
-                    m = known[j] + clean
-                    if m == 0 or undefined[j]:
-                        target[j] = np.nan
-                        continue
-                    low, high = np.float64(block[(m - 1) // 2, j]), np.float64(block[m // 2, j])
-                    target[j] = np.float32(low if low == high else low * 0.5 + high * 0.5)
-            if counts.shape[0] > 0:
-                for j in range(size):
-                    counts[r, s * segment + j] = known[j] + clean
+                    observations[r, s * segment + j] = known[j]

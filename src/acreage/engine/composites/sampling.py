@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -104,11 +105,33 @@ class SampleMap:
             gather_kernels.gather_floats(flat, known, masked, *place, *limits(frame.dtype), out, ok)
 
 
+@dataclass(frozen=True, eq=False)
+class Picks:
+    """The kept pixels of several images, segment by segment of a window's rows.
+
+    Attributes:
+        counts: (n, rows, segments) uint16: kept pixels of a segment.
+        positions: (n, window pixels) uint8: their places, from the segment's first pixel on.
+    """
+
+    counts: NDArray[np.uint16]
+    positions: NDArray[np.uint8]
+
+    @staticmethod
+    def of(keep: Sequence[BoolArray], window: Box) -> Picks:
+        """The picks of `keep`, (window pixels) each."""
+        together = np.stack(keep)
+        counts = np.empty((len(keep), window.height, -(-window.width // SEGMENT)), np.uint16)
+        positions = np.empty(together.shape, np.uint8)
+        median_kernels.pick(together, window.shape, SEGMENT, counts, positions)
+        return Picks(counts, positions)
+
+
 def medians(
     samples: SampleMap,
     frames: Array,
     valid: BoolArray,
-    keep: BoolArray,
+    picks: Picks,
     out: NDArray[np.float32],
     counts: NDArray[np.int32] | None = None,
 ) -> None:
@@ -118,7 +141,7 @@ def medians(
         samples: where the window lies on it, `bilinear`.
         frames: (n, frame rows, frame columns), float32, or integers of at most 16 bits.
         valid: of the same shape.
-        keep: (n, window pixels).
+        picks: what is kept of each image.
         out: (rows, columns) of the window, written; NaN where no observation is left.
         counts: (rows, columns), written where given: number of observations.
     """
@@ -140,7 +163,8 @@ def medians(
         samples.fraction_y,
         samples.segments,
         SEGMENT,
-        keep,
+        picks.counts,
+        picks.positions,
         np.concatenate(networks),
         starts,
         frames.dtype.type(np.inf if frames.dtype.kind == "f" else np.iinfo(frames.dtype).max),

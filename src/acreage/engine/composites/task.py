@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from acreage.core.inputs import ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.composites.model import Composite, Sink
 from acreage.engine.composites.observations import StepObservations
-from acreage.engine.composites.sampling import SampleMap, SampleMaps, medians
+from acreage.engine.composites.sampling import Picks, SampleMap, SampleMaps, medians
 from acreage.engine.composites.sources import SampledSource, observations_of
 from acreage.engine.composites.timewise import has_dates, on_dates
 from acreage.engine.plan import Context, PlanNode, Stage, WindowLog
@@ -42,6 +42,36 @@ _local = threading.local()
 
 Part = tuple[Box | None, int]
 """A window and a period."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The observations of one period over a window, and which pixels are kept of them.
+
+    Attributes:
+        observations: one a date.
+        window: target pixels.
+    """
+
+    observations: Sequence[StepObservations]
+    window: Box
+
+    @cached_property
+    def some(self) -> Sequence[StepObservations]:
+        """Those of which any pixel is kept."""
+        return [o for o in self.observations if o.any_kept]
+
+    @cached_property
+    def picks(self) -> Picks:
+        """The kept pixels of each of `some`: the same for all bands."""
+        return Picks.of([o.keep for o in self.some], self.window)
+
+    @cached_property
+    def pixels(self) -> NDArray[np.int32]:
+        """Positions in the window of the pixels that any date keeps."""
+        if not self.some:
+            return np.zeros(0, np.int32)
+        return np.flatnonzero(np.logical_or.reduce([o.keep for o in self.some])).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -87,9 +117,9 @@ class CompositeTask:
         log.touched.update(
             (op.collection, item.id) for o in observations for item in o.mosaic.items_with_pixels()
         )
-        pixels = _kept_anywhere(observations, window)
+        kept = Kept(observations, window)
         for band in self.composite.bands:
-            self._reduce_band(band, observations, pixels, window, period)
+            self._reduce_band(band, kept, window, period)
         log.masked.update((op.collection, *key) for o in observations for key in o.unread)
         log.masked -= log.read
         return log, ()
@@ -150,14 +180,14 @@ class CompositeTask:
     def _reduce_band(
         self,
         band: int,
-        observations: Sequence[StepObservations],
-        pixels: NDArray[np.int32],
+        kept: Kept,
         window: Box,
         period: int,
     ) -> None:
         sinks = [s for s in self.composite.sinks if band in s.bands]
-        if self._median_at_once(band, observations, sinks, window, period):
+        if self._median_at_once(band, kept, sinks, window, period):
             return
+        observations, pixels = kept.observations, kept.pixels
         meta = self.nodes[self.composite.source].meta
         name = self._source.bands[band]
         stack = np.empty((len(observations), pixels.size), meta.dtype)
@@ -184,35 +214,33 @@ class CompositeTask:
     def _median_at_once(
         self,
         band: int,
-        observations: Sequence[StepObservations],
+        kept: Kept,
         sinks: Sequence[Sink],
         window: Box,
         period: int,
     ) -> bool:
         """Sample and sort in one pass, where all dates lie on one lattice and plain medians are asked for."""
         name = self._source.bands[band]
-        kept = [o for o in observations if o.any_kept]
-        maps = [o.samples(name) for o in kept]
+        maps = [o.samples(name) for o in kept.some]
         if not maps or any(m is None or m is not maps[0] for m in maps):
             return False
-        samples, dtype = maps[0], np.result_type(*(o.dtype(name) for o in kept))
+        samples, dtype = maps[0], np.result_type(*(o.dtype(name) for o in kept.some))
         assert samples is not None
         if not self._medians_suffice(samples, dtype, sinks):
             return False
-        for observed in observations:
+        for observed in kept.observations:
             if not observed.any_kept:
                 observed.skip(name)
-        frames = _buffer("frames", (len(kept), *samples.frame.shape), dtype)
+        frames = _buffer("frames", (len(kept.some), *samples.frame.shape), dtype)
         valid = _buffer("valid", frames.shape, np.dtype(bool))
-        for observed, frame, known in zip(kept, frames, valid, strict=True):
+        for observed, frame, known in zip(kept.some, frames, valid, strict=True):
             observed.fill_frame(name, samples, frame, known)
-        keep = np.stack([o.keep for o in kept])
         floats = dtype.kind == "f"
         counted = (
             np.empty(window.shape, np.int32) if floats or any(s.reducer is None for s in sinks) else None
         )
         out: NDArray[np.float32] = np.empty(window.shape, np.float32)
-        medians(samples, frames, valid, keep, out, counted)
+        medians(samples, frames, valid, kept.picks, out, counted)
         for sink in sinks:
             place, at = self.stored[sink.node], sink.bands.index(band)
             if isinstance(place, CountScratch):
@@ -281,13 +309,3 @@ def _plane_meta(meta: CubeMeta, window: Box) -> CubeMeta:
 def _layer(where: BoolArray, window: Box) -> BoolArray:
     layer: BoolArray = np.broadcast_to(where, (1, 1, *window.shape))[0, 0]
     return layer
-
-
-def _kept_anywhere(observations: Sequence[StepObservations], window: Box) -> NDArray[np.int32]:
-    """Positions of the pixels that any date keeps."""
-    if not observations:
-        return np.zeros(0, np.int32)
-    together = np.logical_or.reduce([o.keep for o in observations])
-    if together.all():
-        return np.arange(window.size, dtype=np.int32)
-    return np.flatnonzero(together).astype(np.int32)

@@ -1,0 +1,135 @@
+"""Parts of the median's compiled loops that differ between integers and floats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from acreage.engine.composites.gather_kernels import sample_float, sample_integer
+from acreage.processes.kernels import compiled
+from acreage.processes.resample_numba import STEPS
+
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
+
+
+@compiled
+def _integer(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
+    """Bilinear value of pixel `j`, all neighbours valid: integers of at most 16 bits."""
+    # First along the row, then down: as exact as the sum over four weights. Unsigned positions are not looked
+    # at for being counted from the end.
+    at = np.uint64(offset[j])
+    below, beside = at + np.uint64(width), np.uint64(1)
+    fx, fy = np.int64(fraction_x[j]), np.int64(fraction_y[j])
+    left, right = np.int64(frame[at]), np.int64(frame[at + beside])
+    upper = (left << np.int64(16)) + (right - left) * fx
+    left, right = np.int64(frame[below]), np.int64(frame[below + beside])
+    lower = (left << np.int64(16)) + (right - left) * fx
+    return ((upper << np.int64(16)) + (lower - upper) * fy + np.int64(1 << 31)) >> np.int64(32)
+
+
+@compiled
+def _float(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
+    """Bilinear value of pixel `j`, all neighbours valid: floats."""
+    at = offset[j]
+    below = at + width
+    fx, fy = fraction_x[j] / STEPS, fraction_y[j] / STEPS
+    a, b = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy)
+    d, e = (1.0 - fx) * fy, fx * fy
+    if fx > 0.0 and fy > 0.0:
+        total = a * frame[at] + b * frame[at + 1]
+        return total + d * frame[below] + e * frame[below + 1]
+    total = a * frame[at]
+    if b != 0.0:  # a neighbour without weight must not bring its infinity in
+        total += b * frame[at + 1]
+    if d != 0.0:
+        total += d * frame[below]
+    if e != 0.0:
+        total += e * frame[below + 1]
+    return total
+
+
+def clean_value(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
+    """Bilinear value of pixel `j`, all neighbours valid; compiled for integers and floats below."""
+    raise NotImplementedError
+
+
+def write_value(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
+    """Write the bilinear value of pixel `j` to `line`; False where there is none; compiled for both below."""
+    raise NotImplementedError
+
+
+@overload(clean_value, jit_options=_OPTIONS)
+def _choose_clean(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
+    chosen = _integer if isinstance(frame.dtype, types.Integer) else _float
+
+    def value(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
+        return chosen(frame, width, offset, fraction_x, fraction_y, j)
+
+    return value
+
+
+@overload(write_value, jit_options=_OPTIONS)
+def _choose_write(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
+    if isinstance(frame.dtype, types.Integer):
+
+        def integer(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
+            place = (width, offset, fraction_x, fraction_y)
+            return sample_integer(frame, valid, True, *place, j, line, j)
+
+        return integer
+
+    def number(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
+        place = (width, offset, fraction_x, fraction_y)
+        return sample_float(frame, valid, True, *place, False, 0.0, 0.0, j, line, j)
+
+    return number
+
+
+def mark_nans(line, undefined):  # type: ignore[no-untyped-def]
+    """Note where a line has NaN; compiled to nothing for integers."""
+    raise NotImplementedError
+
+
+def middle_of(one, two, number, known, undefined, target):  # type: ignore[no-untyped-def]
+    """The mean of two lines where so many are known, NaN where undefined; of integers in whole halves."""
+    raise NotImplementedError
+
+
+@overload(mark_nans, jit_options=_OPTIONS)
+def _choosemark_nans(line, undefined):  # type: ignore[no-untyped-def]
+    if isinstance(line.dtype, types.Integer):
+
+        def integers(line, undefined):  # type: ignore[no-untyped-def]
+            pass
+
+        return integers
+
+    def floats(line, undefined):  # type: ignore[no-untyped-def]
+        for j in range(line.size):
+            undefined[j] |= line[j] != line[j]  # as only NaN is
+
+    return floats
+
+
+@overload(middle_of, jit_options=_OPTIONS)
+def _choosemiddle_of(one, two, number, known, undefined, target):  # type: ignore[no-untyped-def]
+    if isinstance(one.dtype, types.Integer):
+
+        def integers(one, two, number, known, undefined, target):  # type: ignore[no-untyped-def]
+            for j in range(target.size):
+                middle = np.float32(np.int32(one[j]) + np.int32(two[j])) * np.float32(0.5)
+                target[j] = middle if known[j] == number else target[j]
+
+        return integers
+
+    def floats(one, two, number, known, undefined, target):  # type: ignore[no-untyped-def]
+        for j in range(target.size):
+            low, high = np.float64(one[j]), np.float64(two[j])
+            middle = low if low == high else low * 0.5 + high * 0.5
+            result = np.float32(np.nan if undefined[j] else middle)
+            target[j] = result if known[j] == number else target[j]
+
+    return floats
