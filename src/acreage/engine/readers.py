@@ -186,7 +186,7 @@ def block_shape(raster: Raster, item: str, band: str) -> tuple[int, int]:
     """(rows, columns) of the blocks in which the file is compressed; errors as `read_raster`."""
     plain = plain_geotiff(raster.href) if is_local(raster.href) else None
     if plain is not None:
-        return plain.block
+        return plain.images[0].block
     with opened(raster, item, band) as dataset:
         rows, columns = dataset.block_shapes[raster.band_index - 1]
     return int(rows), int(columns)

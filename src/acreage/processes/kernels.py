@@ -30,6 +30,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(nogil=True, error_model="numpy")(function)
 
 
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of one pixel into the loops that call it: a call of its own would count references
+    to every array, which costs more than the pixel.
+    """
+    return numba.njit(nogil=True, error_model="numpy", inline="always")(function)
+
+
 def where_valid(kernel: Callable[..., None]) -> Callable[..., None]:
     """The kernel, called only where some value is valid; else its outputs stay as they are given.
 

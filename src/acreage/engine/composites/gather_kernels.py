@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from acreage.processes.kernels import compiled
+from acreage.processes.kernels import compiled, inlined
 from acreage.processes.resample_numba import STEPS
 
 _STEPS = int(STEPS)
@@ -46,10 +46,11 @@ def gather_integers(  # type: ignore[no-untyped-def]
         out: (n), written where `ok`.
         ok: (n) boolean, written.
     """
-    place = (width, offset, fraction_x, fraction_y)
     for k in range(pixels.size):
         p = pixels[k]
-        ok[k] = keep[p] and sample_integer(frame, valid, masked, *place, p, out, k)
+        ok[k] = False
+        if keep[p]:
+            ok[k] = sample_integer(frame, valid, masked, width, offset, fraction_x, fraction_y, p, out, k)
 
 
 @compiled
@@ -61,13 +62,16 @@ def gather_floats(  # type: ignore[no-untyped-def]
     `integer`, `low`, `high`: whether the values are rounded, and the range that they are cut to; all else as
     `gather_integers`.
     """
-    place = (width, offset, fraction_x, fraction_y)
     for k in range(pixels.size):
         p = pixels[k]
-        ok[k] = keep[p] and sample_float(frame, valid, masked, *place, integer, low, high, p, out, k)
+        ok[k] = False
+        if keep[p]:
+            ok[k] = sample_float(
+                frame, valid, masked, width, offset, fraction_x, fraction_y, integer, low, high, p, out, k
+            )
 
 
-@compiled
+@inlined
 def sample_integer(frame, valid, masked, width, offset, fraction_x, fraction_y, p, out, k):  # type: ignore[no-untyped-def]
     """Write the bilinear value of pixel `p` to `out[k]`; False where there is none (`gather_integers`)."""
     at = offset[p]
@@ -100,7 +104,7 @@ def sample_integer(frame, valid, masked, width, offset, fraction_x, fraction_y, 
     return True
 
 
-@compiled
+@inlined
 def sample_float(  # type: ignore[no-untyped-def]
     frame, valid, masked, width, offset, fraction_x, fraction_y, integer, low, high, p, out, k
 ):

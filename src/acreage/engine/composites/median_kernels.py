@@ -112,6 +112,13 @@ def _sort(block, comparators, width):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _sample_all(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
+    """Sample all pixels of a segment; arguments as `_sample_picked`."""
+    for j in range(line.size):
+        line[j] = clean_value(frame, width, offset, fraction_x, fraction_y, j)  # type: ignore[no-untyped-call]
+
+
+@compiled
 def _sample_picked(  # type: ignore[no-untyped-def]
     frame, valid, clean, width, offset, fraction_x, fraction_y, picked, top, line, known
 ):
@@ -205,14 +212,13 @@ def median_of_frames(  # type: ignore[no-untyped-def]
                 line = block[used, :size]
                 used += 1
                 clean = bounds[r, s, 0] >= 0 and _clean(holes[k], bounds[r, s], cell)
-                place = offset[here], fraction_x[here], fraction_y[here]
+                frame, place = frames[k], (offset[here], fraction_x[here], fraction_y[here])
                 if clean and number == size:
-                    for j in range(size):
-                        line[j] = clean_value(frames[k], width, *place, j)  # type: ignore[no-untyped-call]
+                    _sample_all(frame, width, *place, line)
                     full += 1
                 else:
                     picked = positions[k, first : first + number]
-                    _sample_picked(frames[k], valid[k], clean, width, *place, picked, top, line, known)
+                    _sample_picked(frame, valid[k], clean, width, *place, picked, top, line, known)
                 mark_nans(line, undefined)  # type: ignore[no-untyped-call]
             for j in range(size):
                 known[j] += full

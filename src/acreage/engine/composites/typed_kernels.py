@@ -9,13 +9,13 @@ from numba import types
 from numba.extending import overload
 
 from acreage.engine.composites.gather_kernels import sample_float, sample_integer
-from acreage.processes.kernels import compiled
+from acreage.processes.kernels import inlined
 from acreage.processes.resample_numba import STEPS
 
 _OPTIONS: Any = {"nogil": True, "error_model": "numpy"}
 
 
-@compiled
+@inlined
 def _integer(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
     """Bilinear value of pixel `j`, all neighbours valid: integers of at most 16 bits."""
     # First along the row, then down: as exact as the sum over four weights. Unsigned positions are not looked
@@ -30,25 +30,22 @@ def _integer(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[n
     return ((upper << np.int64(16)) + (lower - upper) * fy + np.int64(1 << 31)) >> np.int64(32)
 
 
-@compiled
+@inlined
 def _float(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
     """Bilinear value of pixel `j`, all neighbours valid: floats."""
-    at = offset[j]
-    below = at + width
+    at = np.uint64(offset[j])
+    below, beside = at + np.uint64(width), np.uint64(1)
     fx, fy = fraction_x[j] / STEPS, fraction_y[j] / STEPS
-    a, b = (1.0 - fx) * (1.0 - fy), fx * (1.0 - fy)
-    d, e = (1.0 - fx) * fy, fx * fy
-    if fx > 0.0 and fy > 0.0:
-        total = a * frame[at] + b * frame[at + 1]
-        return total + d * frame[below] + e * frame[below + 1]
-    total = a * frame[at]
-    if b != 0.0:  # a neighbour without weight must not bring its infinity in
-        total += b * frame[at + 1]
-    if d != 0.0:
-        total += d * frame[below]
-    if e != 0.0:
-        total += e * frame[below + 1]
-    return total
+    gx, gy = 1.0 - fx, 1.0 - fy
+    b, d, e = fx * gy, gx * fy, fx * fy
+    # A neighbour without weight must not bring its infinity in; choosing is cheaper than branching.
+    first = gx * gy * frame[at]
+    more = first + b * frame[at + beside]
+    second = more if b != 0.0 else first
+    more = second + d * frame[below]
+    third = more if d != 0.0 else second
+    more = third + e * frame[below + beside]
+    return more if e != 0.0 else third
 
 
 def clean_value(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
@@ -61,7 +58,7 @@ def write_value(frame, valid, width, offset, fraction_x, fraction_y, j, line):  
     raise NotImplementedError
 
 
-@overload(clean_value, jit_options=_OPTIONS)
+@overload(clean_value, jit_options=_OPTIONS, inline="always")
 def _choose_clean(frame, width, offset, fraction_x, fraction_y, j):  # type: ignore[no-untyped-def]
     chosen = _integer if isinstance(frame.dtype, types.Integer) else _float
 
@@ -71,19 +68,19 @@ def _choose_clean(frame, width, offset, fraction_x, fraction_y, j):  # type: ign
     return value
 
 
-@overload(write_value, jit_options=_OPTIONS)
+@overload(write_value, jit_options=_OPTIONS, inline="always")
 def _choose_write(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
     if isinstance(frame.dtype, types.Integer):
 
         def integer(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
-            place = (width, offset, fraction_x, fraction_y)
-            return sample_integer(frame, valid, True, *place, j, line, j)
+            return sample_integer(frame, valid, True, width, offset, fraction_x, fraction_y, j, line, j)
 
         return integer
 
     def number(frame, valid, width, offset, fraction_x, fraction_y, j, line):  # type: ignore[no-untyped-def]
-        place = (width, offset, fraction_x, fraction_y)
-        return sample_float(frame, valid, True, *place, False, 0.0, 0.0, j, line, j)
+        return sample_float(
+            frame, valid, True, width, offset, fraction_x, fraction_y, False, 0.0, 0.0, j, line, j
+        )
 
     return number
 
