@@ -73,9 +73,7 @@ def normalise(values: Array, valid: BoolArray | None) -> tuple[Array, BoolArray 
         return values, None
     if valid.all():
         return values, None
-    clean = values.copy()
-    clean[~valid] = null_like(values.dtype)
-    return clean, valid
+    return np.where(valid, values, null_like(values.dtype)), valid
 
 
 def both_valid(*masks: BoolArray | None) -> BoolArray | None:

@@ -52,6 +52,7 @@ class StepObservations:
     read: ReadBand
     unread: set[tuple[str, str]] = field(default_factory=set)
     _winners: dict[Box, NDArray[Any]] = field(default_factory=dict)
+    _needed: dict[tuple[Box, Box, tuple[int, int]], BoolArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.any_kept = bool(self.keep.any())
@@ -143,7 +144,7 @@ class StepObservations:
             common = place.intersect(samples.frame)
             if common.is_empty:
                 continue
-            blocks = samples.needed_blocks(self.keep, place, _blocks_of(raster, item, band))
+            blocks = self._blocks(samples, place, _blocks_of(raster, item, band))
             if not blocks.any():
                 self.unread.add((item.id, band))
                 continue
@@ -160,6 +161,13 @@ class StepObservations:
                 read = self.read(item, band, moved_to(part, place, raster.box))
                 if read is not None:
                     _put(read, part, samples, mine, n, frame, valid)
+
+    def _blocks(self, samples: SampleMap, place: Box, shape: tuple[int, int]) -> BoolArray:
+        """Which blocks kept samples touch; found once for all bands of a lattice and a block size."""
+        key = samples.frame, place, shape
+        if key not in self._needed:
+            self._needed[key] = samples.needed_blocks(self.keep, place, shape)
+        return self._needed[key]
 
     def _winner(self, frame: Box) -> NDArray[Any]:
         """Per pixel of a frame the item that it is taken from; found once for all bands of a resolution."""
