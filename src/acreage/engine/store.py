@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class ScratchCube:
     folder: Path
     meta: CubeMeta
     nan_is_null: bool = False
+    windows: ClassVar[tuple[Box, ...]] = ()
 
     @staticmethod
     def create(folder: Path, meta: CubeMeta, *, nan_is_null: bool = False) -> ScratchCube:
@@ -153,6 +154,7 @@ class CountScratch:
     meta: CubeMeta
     periods: int
     dtype: np.dtype[Any]
+    windows: ClassVar[tuple[Box, ...]] = ()
 
     @staticmethod
     def create(folder: Path, meta: CubeMeta, periods: Sequence[int]) -> CountScratch:
@@ -200,6 +202,11 @@ class Readable(Protocol):
     @property
     def meta(self) -> CubeMeta:
         """Of the cube."""
+        ...
+
+    @property
+    def windows(self) -> tuple[Box, ...]:
+        """The pieces in which it is best read; none where any will do."""
         ...
 
     def read(self, box: Box | None) -> Cube:

@@ -26,9 +26,8 @@ def pieces(stored: Stored) -> Iterator[Cube]:
         yield stored if isinstance(stored, Cube) else stored.read(None)
         return
     box = meta.box
-    windows = getattr(stored, "windows", ())
-    if windows:
-        yield from (stored.read(window) for window in windows)
+    if stored.windows:
+        yield from (stored.read(window) for window in stored.windows)
         return
     row = max(meta.size // max(box.height, 1), 1) * (meta.dtype.itemsize + 1)
     rows = max(_PIECE_BYTES // row // 256 * 256, 64)

@@ -43,7 +43,8 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
             _grid_mapping(file, meta)
         if meta.geometries is not None:
             _geometries(file, meta)
-        rows = max((w.height for w in getattr(stored, "windows", ())), default=_CHUNK)
+        windows = () if isinstance(stored, Cube) else stored.windows
+        rows = max((w.height for w in windows), default=_CHUNK)
         if not compressed:  # every value is written below, and would be written twice
             file.set_fill_off()
             rows = 0
