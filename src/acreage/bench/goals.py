@@ -73,6 +73,11 @@ def _tile(part: PartResult) -> Iterator[Goal]:
         yield _memory(f"{row.name}, {row.case}", row)
 
 
+def _large(part: PartResult) -> Iterator[Goal]:
+    for row in part.rows:
+        yield _memory(f"{row.name}, {row.case}", row)
+
+
 def _inference(part: PartResult) -> Iterator[Goal]:
     for case in part.cases:
         bare, ours = part.find(case, "bare network"), part.find(case, "acreage")
@@ -105,5 +110,6 @@ _FINDERS: Mapping[str, Callable[[PartResult], Iterator[Goal]]] = {
     "inference": _inference,
     "job": _job,
     "planning": _planning,
+    "large": _large,
     "dask": _dask,
 }

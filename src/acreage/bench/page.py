@@ -21,6 +21,7 @@ TITLES = {
     "job": "A job on one square kilometre",
     "sampling": "Sampling",
     "growth": "Growth",
+    "large": "A large area",
     "dask": "Dask",
 }
 _SAME, _NEAR = 0.99, 0.95  # less is no longer the same computation

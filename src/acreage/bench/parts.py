@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from acreage.bench.growth import measure_growth
+from acreage.bench.large import measure_large
 from acreage.bench.preprocessing import measure_preprocessing
 from acreage.bench.results import PartResult
 from acreage.bench.scripts import measure_dask, measure_inference
@@ -22,6 +23,7 @@ PARTS: Mapping[str, Callable[[Bench], PartResult]] = {
     "job": measure_job,
     "sampling": measure_sampling,
     "growth": measure_growth,
+    "large": measure_large,
     "dask": measure_dask,
 }
 
