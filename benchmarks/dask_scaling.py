@@ -23,6 +23,7 @@ from pathlib import Path
 from acreage.catalog import open_catalog
 from acreage.cli.croptype_area import parse_area
 from acreage.croptype.workflow import CubeSettings, preprocess, to_graph
+from acreage.engine.budget import Budget
 from acreage.engine.dask.clusters import open_executor
 from acreage.engine.dask.config import LocalCluster
 from acreage.engine.executors import Executor
@@ -30,7 +31,6 @@ from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
-from acreage.engine.stages import Budget
 from acreage.simulate.archive import Archive, open_archive, simulate_archive
 from acreage.simulate.settings import ArchiveSettings
 

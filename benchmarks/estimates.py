@@ -22,10 +22,10 @@ from rich.table import Table
 from acreage.catalog import open_catalog
 from acreage.cli.croptype_area import parse_area
 from acreage.croptype.workflow import CubeSettings, preprocess, to_graph
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
-from acreage.engine.stages import Budget
 from acreage.simulate.archive import open_archive
 
 MEMORY = 4_000_000_000

@@ -29,10 +29,10 @@ from tests.support.simulated import archive_of
 
 from acreage.catalog import open_catalog
 from acreage.catalog.access import Policy, configure
+from acreage.engine.budget import Budget
 from acreage.engine.inspection import inspect_items
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
-from acreage.engine.stages import Budget
 
 PATIENCE_S = 2.0
 ROOT = Path(__file__).parents[1]

@@ -27,10 +27,10 @@ from PIL import Image
 from pyproj import Transformer
 
 from acreage.catalog import open_catalog
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
-from acreage.engine.stages import Budget
 
 Array = NDArray[Any]
 UTM, EUROPE = "EPSG:32633", "EPSG:3035"

@@ -19,9 +19,9 @@ from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.main import app
 from acreage.core.errors import InvalidInput, WriteFailed
 from acreage.core.inputs import InputAsset
+from acreage.engine.budget import Budget
 from acreage.engine.inspection import inspect_items
 from acreage.engine.quarantine import JOURNAL, Quarantine
-from acreage.engine.stages import Budget
 from acreage.engine.tolerance import Limit, Tolerance, TooManyFailures
 
 

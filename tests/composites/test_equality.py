@@ -16,10 +16,10 @@ from tests.support.engine_runs import MEMORY, assert_same_cube, cubes_of
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import REWRITES, make_plan
-from acreage.engine.stages import Budget
 
 CLOUDS = ("dilated", "eq", "any", "joined")
 

@@ -27,7 +27,7 @@ from acreage.croptype.modelfile import save_model
 from acreage.croptype.orbits import choose_orbit
 from acreage.croptype.training import train
 from acreage.croptype.workflow import CubeSettings, map_grid
-from acreage.engine.stages import Budget
+from acreage.engine.budget import Budget
 from acreage.engine.tolerance import NONE, Tolerance, TooManyFailures
 from acreage.udf.contract import UdfLimits
 from acreage.udf.runner import ProcessUdfRunner

@@ -22,12 +22,12 @@ from tests.support.engine_runs import MEMORY, assert_same_cube, settled
 from tests.support.tiny_archive import WEST, chain, extent, load, node
 
 from acreage.core.udf import UdfRunner
+from acreage.engine.budget import Budget
 from acreage.engine.dask.executor import DaskExecutor
 from acreage.engine.executors import ThreadExecutor
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
-from acreage.engine.stages import Budget
 from acreage.engine.tolerance import TooManyFailures
 from acreage.udf.contract import UdfLimits
 from acreage.udf.errors import UdfModelUnavailable, UdfRaised

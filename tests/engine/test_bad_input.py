@@ -23,11 +23,11 @@ from acreage.core.errors import (
     WriteFailed,
 )
 from acreage.engine import writers
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.program import Program
 from acreage.engine.run import RunResult, run_plan
-from acreage.engine.stages import Budget
 
 MARCH = ["2019-03-01", "2019-04-01"]
 AREA = extent(64, 64)

@@ -11,11 +11,11 @@ from tests.support.tiny_archive import chain, extent, load, node
 
 from acreage.catalog import open_catalog
 from acreage.core.errors import InvalidInput, WriteFailed
+from acreage.engine.budget import Budget
 from acreage.engine.draw import draw_plan, to_dot
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
-from acreage.engine.stages import Budget
 
 SVG = "{http://www.w3.org/2000/svg}"
 

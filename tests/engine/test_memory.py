@@ -12,10 +12,10 @@ from tests.composites.scenes import DATES, make_scenes, write_scenes
 from tests.support.engine_runs import settled
 
 from acreage.catalog import open_catalog
-from acreage.engine.memory import base_memory, watched
+from acreage.engine.budget import Budget
+from acreage.engine.memory import base_memory
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
-from acreage.engine.stages import Budget
 
 SIZE = 300_000_000
 

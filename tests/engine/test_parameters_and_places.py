@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from acreage.core.errors import InvalidInput
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
-from acreage.engine.stages import Budget
 from acreage.processes.callback import Callback
 
 

@@ -19,11 +19,11 @@ from acreage.core.errors import InvalidProcessGraph, LabelNotAvailable, ProcessG
 from acreage.core.grid import Grid
 from acreage.core.temporal import parse_instant
 from acreage.engine import compiler
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.sources import SourceOp
-from acreage.engine.stages import Budget
 
 AREA = extent(60, 60)
 MARCH = ["2019-03-01", "2019-04-01"]

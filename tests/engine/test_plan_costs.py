@@ -19,11 +19,11 @@ from acreage.catalog.items import Catalog
 from acreage.cli.runtime import budget_of
 from acreage.core.errors import MemoryBudgetExceeded
 from acreage.core.settings import Settings, load_settings
+from acreage.engine.budget import BASE_MEMORY, Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
-from acreage.engine.stages import BASE_MEMORY, Budget
 
 MARCH = ["2019-03-01", "2019-04-01"]
 SIZE = 512

@@ -32,11 +32,11 @@ from acreage.catalog.items import Catalog, Raster
 from acreage.core.cube import Cube
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box, Grid
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.readers import block_shape, close_readers, read_raster
 from acreage.engine.run import run_plan
-from acreage.engine.stages import Budget
 
 GRID = Grid.snapped(CRS, 10)
 FULL = GRID.box_covering(WEST, NORTH - 640, WEST + 640, NORTH)

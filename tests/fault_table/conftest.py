@@ -14,12 +14,12 @@ from acreage.catalog import open_catalog
 from acreage.catalog.access import Policy, configure
 from acreage.core.cube import Cube
 from acreage.core.inputs import Inputs
+from acreage.engine.budget import Budget
 from acreage.engine.inspection import inspect_items
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.quarantine import NOTHING, QuarantineList
-from acreage.engine.stages import Budget
 
 Reference = Callable[[Source, Subject, str], tuple[Cube, Inputs]]
 

@@ -13,9 +13,9 @@ from tests.support.tiny_archive import Layer, TinyArchive, extent, load, node
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
 from acreage.core.errors import AcreageError, MemoryBudgetExceeded
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
-from acreage.engine.stages import Budget
 
 Json = dict[str, Any]
 AREA = extent(20, 20)

@@ -28,11 +28,11 @@ from acreage.catalog.items import Catalog
 from acreage.cli.runtime import catalog_at
 from acreage.core.errors import AcreageError, CatalogError
 from acreage.core.settings import Settings
+from acreage.engine.budget import Budget
 from acreage.engine.inspection import inspect_items
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
-from acreage.engine.stages import Budget
 
 DAYS = ("2019-03-02", "2019-03-12", "2019-03-22")
 GRAPH = chain(

@@ -12,11 +12,11 @@ from tests.support.tiny_archive import S2_ASSETS, Layer, TinyArchive, chain, ext
 
 from acreage.catalog import open_catalog
 from acreage.catalog.items import Catalog
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.quarantine import NOTHING, QuarantineList
-from acreage.engine.stages import Budget
 
 DAYS = ("2019-03-02", "2019-03-07", "2019-03-12")
 MARCH = ["2019-03-01", "2019-04-01"]

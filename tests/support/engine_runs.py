@@ -15,10 +15,10 @@ from acreage.catalog.items import Catalog
 from acreage.core.cube import Cube
 from acreage.core.udf import UdfRunner
 from acreage.engine import run as engine_run
+from acreage.engine.budget import Budget
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
-from acreage.engine.stages import Budget
 
 MEMORY = 4_000_000_000
 WHOLE = 1_000_000

@@ -48,9 +48,9 @@ def writing(shape: list[int], bands: int, out: str) -> dict[str, Any]:
 def planning(graph: str, catalog: str, memory: int, threads: int, times: int) -> dict[str, Any]:
     """Open the catalog and plan a graph, several times; the first is cold."""
     from acreage.catalog import open_catalog
+    from acreage.engine.budget import Budget
     from acreage.engine.parser import parse_graph
     from acreage.engine.planner import make_plan
-    from acreage.engine.stages import Budget
 
     document = json.loads(Path(graph).read_text("utf-8"))
     cpu, wall = [], []
@@ -75,10 +75,10 @@ def warm_jobs(
 ) -> dict[str, Any]:
     """Jobs of an engine that has run one before: from the graph to its files, catalog search included."""
     from acreage.catalog import open_catalog
+    from acreage.engine.budget import Budget
     from acreage.engine.parser import parse_graph
     from acreage.engine.planner import make_plan
     from acreage.engine.run import run_plan
-    from acreage.engine.stages import Budget
 
     budget = Budget(memory, threads)
 

@@ -10,6 +10,7 @@ from typing import Any
 from acreage.catalog.items import Catalog
 from acreage.core.udf import UdfRunner
 from acreage.croptype.runner import JobResult, Progress
+from acreage.engine.budget import Budget
 from acreage.engine.executors import Executor
 from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
@@ -22,7 +23,6 @@ from acreage.engine.quarantine import (
     lost,
 )
 from acreage.engine.run import Inspect, run_plan
-from acreage.engine.stages import Budget
 from acreage.engine.tolerance import NONE, Tolerance
 
 

@@ -11,8 +11,8 @@ import typer
 
 from acreage.cli.runtime import remote_policy, udf_runner
 from acreage.core.settings import Settings
+from acreage.engine.budget import Budget
 from acreage.engine.executors import Executor
-from acreage.engine.stages import Budget
 from acreage.udf.runner import ProcessUdfRunner
 
 if TYPE_CHECKING:

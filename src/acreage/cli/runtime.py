@@ -26,9 +26,9 @@ from acreage.catalog.catalog import CompositeCatalog, SourceCatalog
 from acreage.catalog.index import IndexPolicy
 from acreage.core.errors import InvalidInput
 from acreage.core.settings import Settings
+from acreage.engine.budget import Budget
 from acreage.engine.memory import base_memory
 from acreage.engine.planner import REWRITES
-from acreage.engine.stages import Budget
 from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner

@@ -15,6 +15,7 @@ import numpy as np
 from acreage.catalog.items import Raster
 from acreage.core.errors import ItemUnreadable
 from acreage.core.grid import Box
+from acreage.engine.budget import Budget, cube_bytes, window_bytes
 from acreage.engine.composites.memory import composite_bytes
 from acreage.engine.decode import border_halo
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program
@@ -23,7 +24,6 @@ from acreage.engine.plan import Estimate, PlanNode, Stage
 from acreage.engine.program import Program
 from acreage.engine.readers import block_shape
 from acreage.engine.sources import SourceOp
-from acreage.engine.stages import Budget, cube_bytes, window_bytes
 
 SECONDS_PER_DECODED_BYTE = 8e-9
 SECONDS_PER_FILE = 1.0e-3

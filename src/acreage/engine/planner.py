@@ -8,10 +8,12 @@ from dataclasses import replace
 from acreage.catalog.items import Catalog
 from acreage.core.errors import InvalidInput
 from acreage.core.udf import UdfRunner
+from acreage.engine.budget import Budget
 from acreage.engine.compiler import compile_graph
 from acreage.engine.completeness import expectations, inspections
 from acreage.engine.composites.find import REWRITE as COMPOSITE
 from acreage.engine.composites.find import Found, find_composites
+from acreage.engine.demand import needed_by
 from acreage.engine.estimate import estimate
 from acreage.engine.graph import Graph
 from acreage.engine.joins import REWRITE as JOIN
@@ -19,7 +21,7 @@ from acreage.engine.joins import join_merges
 from acreage.engine.ops import UdfOp
 from acreage.engine.plan import Plan, SourceSummary
 from acreage.engine.quarantine import NOTHING, QuarantineList
-from acreage.engine.stages import Budget, cut_stages, needed_by
+from acreage.engine.stages import cut_stages
 
 REWRITES = (COMPOSITE, JOIN)
 """Names of what a plan may compute in another order than its graph says, with the same result."""
