@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acreage.bench.peers import ODC_STAC
-from acreage.bench.preprocessing import ALL, NEEDED, OURS
+from acreage.bench.preprocessing import ALL, NEEDED, OURS, SMALLER
 from acreage.bench.results import PartResult, Results, Row
 from acreage.bench.rounds import paired_ratio
 
@@ -61,6 +61,10 @@ def _preprocessing(part: PartResult) -> Iterator[Goal]:
         yield _memory(case, ours)
 
 
+def _smaller(part: PartResult) -> Iterator[Goal]:
+    return (replace(goal, text=f"10 km, {goal.text}") for goal in _preprocessing(part))
+
+
 def _memory(case: str, row: Row) -> Goal:
     peak = max(row.peak_memory)
     return Goal(f"{case}: peak memory at most 1.9 GB", f"{peak / 1e9:.2f} GB", peak <= MEMORY)
@@ -106,6 +110,7 @@ def _dask(part: PartResult) -> Iterator[Goal]:
 
 _FINDERS: Mapping[str, Callable[[PartResult], Iterator[Goal]]] = {
     "preprocessing": _preprocessing,
+    SMALLER: _smaller,
     "tile": _tile,
     "inference": _inference,
     "job": _job,

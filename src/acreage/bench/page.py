@@ -7,13 +7,14 @@ from pathlib import Path
 
 from acreage.bench.goals import goals
 from acreage.bench.peers import CLOSE, PEERS
-from acreage.bench.preprocessing import ALL, IMPORTS, NEEDED, OURS, WRITING
+from acreage.bench.preprocessing import ALL, IMPORTS, NEEDED, OURS, SMALLER, WRITING
 from acreage.bench.results import PartResult, Results, Row
 from acreage.bench.rounds import paired_ratio
 
 PAGE, IMAGES = "benchmarks.md", "images"
 TITLES = {
     "preprocessing": "Preprocessing of a tile",
+    SMALLER: "Preprocessing of a quarter of a tile",
     "tile": "A tile from archive to map",
     "inference": "Inference",
     "start-up": "Start-up",
@@ -25,7 +26,11 @@ TITLES = {
     "dask": "Dask",
 }
 _SAME, _NEAR = 0.99, 0.95  # less is no longer the same computation
-_PLOTS = {"preprocessing": "bench-preprocessing.png", "growth": "bench-growth.png"}
+_PLOTS = {
+    "preprocessing": "bench-preprocessing.png",
+    SMALLER: "bench-preprocessing-10km.png",
+    "growth": "bench-growth.png",
+}
 _WORDS = """\
 CPU seconds are those of the whole process and of all its children, user and system, starting Python and
 writing the output included; of the rows *decode* and *writing* the work alone counts. *Decode, needed
@@ -66,8 +71,8 @@ def write_page(results: Results, folder: Path) -> Path:
     images = folder / IMAGES
     images.mkdir(parents=True, exist_ok=True)
     for part in results.parts:
-        if part.part == "preprocessing" and part.rows:
-            plot_preprocessing(part, images / _PLOTS["preprocessing"])
+        if part.part in ("preprocessing", SMALLER) and part.rows:
+            plot_preprocessing(part, images / _PLOTS[part.part])
         if part.part == "growth" and part.rows:
             plot_growth(part, images / _PLOTS["growth"])
     page = folder / PAGE
@@ -140,7 +145,7 @@ def _part(part: PartResult) -> list[str]:
 
 
 def _facts(part: PartResult) -> list[str]:
-    if part.part == "preprocessing":
+    if part.part in ("preprocessing", SMALLER):
         return _net(part)
     told = []
     for row in part.rows:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from acreage.bench.growth import measure_growth
 from acreage.bench.large import measure_large
-from acreage.bench.preprocessing import measure_preprocessing
+from acreage.bench.preprocessing import SMALLER, measure_preprocessing, measure_smaller
 from acreage.bench.results import PartResult
 from acreage.bench.scripts import measure_dask, measure_inference
 from acreage.bench.setup import Bench
@@ -16,6 +16,7 @@ from acreage.core.errors import InvalidInput
 
 PARTS: Mapping[str, Callable[[Bench], PartResult]] = {
     "preprocessing": measure_preprocessing,
+    SMALLER: measure_smaller,
     "tile": measure_tile,
     "inference": measure_inference,
     "start-up": measure_start_up,

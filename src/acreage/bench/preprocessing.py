@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from acreage.bench.archives import archive_at, settings_for
 from acreage.bench.blocks import blocks_of
 from acreage.bench.peers import PEERS, Agreement, compare_results, peer_command, peer_scripts
 from acreage.bench.process import Measured
@@ -22,7 +23,19 @@ ALL, NEEDED = "decode, all blocks", "decode, needed blocks"
 OURS, UNREWRITTEN = "acreage", "acreage, no rewrite"
 IMPORTS, WRITING = "imports and parsing", "writing"
 REWRITE = "streaming-composite"
+SMALLER = "preprocessing-10km"
 Run = Callable[[], Measured]
+
+
+def measure_smaller(bench: Bench) -> PartResult:
+    """The preprocessing of 10 km, of which every tool is capable: the simulator's own clouds and fields."""
+    if bench.quick:
+        return PartResult(SMALLER, "a quarter of the tile", (), (("10 km", "left out of a quick run"),))
+    bench.tell("simulating 10 km")
+    folder = bench.archive.folder.with_name(f"{bench.archive.folder.name}-10km")
+    archive = archive_at(folder, settings_for(10.0, quick=False), None, bench.threads)
+    smaller = replace(bench, archive=archive, work=bench.work / "10km", variants=("natural",))
+    return replace(measure_preprocessing(smaller), part=SMALLER)
 
 
 def measure_preprocessing(bench: Bench) -> PartResult:
@@ -35,8 +48,10 @@ def measure_preprocessing(bench: Bench) -> PartResult:
     for variant in bench.variants:
         bench.tell(f"{variant}: needed blocks")
         runs = {**_floor(bench, variant), **_ours(bench, variant, skipped), **_peers(bench, variant, scripts)}
-        skipped += [(name, "left out with --skip") for name in sorted(bench.skip & runs.keys())]
-        runs = {name: run for name, run in runs.items() if name not in bench.skip}
+        left_out = [name for name in runs if {name, f"{variant}: {name}"} & bench.skip]
+        told = {name: name if name in bench.skip else f"{variant}: {name}" for name in left_out}
+        skipped += [(name, "left out with --skip") for name in told.values()]
+        runs = {name: run for name, run in runs.items() if name not in left_out}
         done = in_turn(runs, bench.rounds, bench.teller(variant))
         rows += [_row(variant, name, measured, agreements.get(name)) for name, measured in done.items()]
     about = (

@@ -51,7 +51,7 @@ def bench(
     ] = Path("benchmarks"),
     skip: Annotated[
         list[str] | None,
-        typer.Option(help="Run of the preprocessing to leave out, named as in the table. May be repeated."),
+        typer.Option(help="Run of the preprocessing to leave out, as `RUN` or `CASE: RUN`. May be repeated."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="1.28 km, two dekads and one round: tries whether it runs.")
