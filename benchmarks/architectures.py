@@ -9,7 +9,7 @@ and plot can be redone. Tables are printed as Markdown; the plot is `architectur
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,19 +22,20 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
-import inference
 import pixel_series
 from acreage.core.temporal import Season
 from acreage.croptype.features import feature_matrix, fit_features
 from acreage.croptype.labels import Labelled, apply_legend, open_legend, open_samples
 from acreage.croptype.metrics import paired_interval
 from acreage.croptype.training import TrainingOptions, train_labelled
-from acreage.croptype.udf_source.crop_type_udf import Classifier
 from acreage.croptype.validation import fold_splits
+from method_speeds import classical_speed, measure_speeds, network_speed
 
 REAL = "labels/dekad_2023_FRA_LPIS_POLY_110.geoparquet"
 SEASON = "2023-03-01/2023-10-31"
 CLASSICAL = ("random forest", "boosting")
+CLASSICAL_SAMPLES = 4000
+"""That a forest or a boosting is fitted to, at most, for measuring its speed."""
 MARGIN = 0.01
 """Of accuracy, within which a network counts as no worse."""
 
@@ -125,15 +126,21 @@ def boosting(part: Labelled, seed: int) -> Predict:
 
 def methods(options: TrainingOptions) -> dict[str, Fit]:
     """All that are compared, by name."""
-    alone = {
-        name: network(replace(options, architecture=name))
-        for name in ("temporal_cnn", "patch_cnn", "patch_mlp", "gru", "transformer")
-    }
+
+    def alone(*names: str) -> dict[str, Fit]:
+        return {name: network(replace(options, architecture=name)) for name in names}
+
     taught = {
         f"{name}, taught": network(replace(options, architecture=name, teacher="temporal_cnn"))
-        for name in ("patch_cnn", "patch_mlp")
+        for name in ("patch_mlp", "patch_cnn")
     }
-    return {**alone, "random forest": forest, "boosting": boosting, **taught}
+    classical = {"random forest": forest, "boosting": boosting}
+    return {
+        **alone("patch_cnn", "temporal_cnn", "patch_mlp"),
+        **classical,
+        **alone("gru", "transformer"),
+        **taught,
+    }
 
 
 def predictions(experiment: Experiment, name: str, fit: Fit, folder: Path) -> NDArray[np.int64]:
@@ -161,53 +168,21 @@ def _in_parts(predict: Predict, values: NDArray[np.float32]) -> NDArray[np.int64
     return np.concatenate(parts)
 
 
-def speeds(experiment: Experiment, fits: dict[str, Fit], folder: Path) -> dict[str, float]:
-    """Pixels a second on one thread in batches of the same shape, for every method; kept in the folder.
-
-    Networks from the cube to classes, an ensemble as `acreage train` makes it. Forest and boosting from values
-    (pixels, T, bands) to classes, features included, of a model of at most 4000 samples. All are measured in
-    turns, three times over, and the median counts: the machine is not equally fast all the time.
-    """
-    path = folder / f"{experiment.name}-speeds.json"
-    known: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    measures: dict[str, Callable[[], float]] = {}
-    for name in fits.keys() - known.keys():
-        kind = name.partition(",")[0]
-        measures[kind] = (
-            _classical_speed(experiment, fits[name]) if kind in CLASSICAL else _network_speed(kind)
-        )
-    turns = [{kind: measure() for kind, measure in measures.items()} for _ in range(3)]
-    for name in fits.keys() - known.keys():
-        known[name] = float(np.median([turn[name.partition(",")[0]] for turn in turns]))
-    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
-    return known
-
-
-def _network_speed(architecture: str) -> Callable[[], float]:
-    classifier: Classifier = inference.untrained(architecture, TrainingOptions().members)
-    side = 128 if architecture in ("patch_cnn", "patch_mlp") else 64
-    return lambda: inference.measure(classifier, side=side, rounds=3).ours_pixels_per_s
-
-
-def _classical_speed(experiment: Experiment, fit: Fit) -> Callable[[], float]:
-    seed, chosen, scored = experiment.splits[0]
+def _measures(experiment: Experiment, fits: dict[str, Fit]) -> dict[str, Callable[[], float]]:
+    """What measures the speed of each method; taught networks are as fast as untaught ones."""
+    found: dict[str, Callable[[], float]] = {}
     samples = experiment.labelled.samples
-    chosen = chosen[:: -(-len(chosen) // 4000)]
-    part = replace(experiment.labelled, samples=samples.select(chosen), targets=experiment.trained_on[chosen])
-    with threadpool_limits(1):
-        predict = fit(part, seed)
-    values = np.resize(samples.values[scored[:2048]], (2048, *samples.values.shape[1:]))
-
-    def measure() -> float:
-        times = []
-        with threadpool_limits(1):
-            for _ in range(3):
-                start = time.process_time()
-                predict(values)
-                times.append(time.process_time() - start)
-        return len(values) / float(np.median(times))
-
-    return measure
+    for name, fit in fits.items():
+        if name not in CLASSICAL:
+            found[name] = network_speed(name.partition(",")[0])
+            continue
+        seed, chosen, scored = experiment.splits[0]
+        chosen = chosen[:: -(-len(chosen) // CLASSICAL_SAMPLES)]
+        part = replace(
+            experiment.labelled, samples=samples.select(chosen), targets=experiment.trained_on[chosen]
+        )
+        found[name] = classical_speed(functools.partial(fit, part, seed), samples.values[scored])
+    return found
 
 
 @dataclass(frozen=True)
@@ -310,7 +285,8 @@ def main() -> None:
             if given.methods:
                 fits = {m: fits[m] for m in given.methods.split(";")}
             found = {m: predictions(made, m, fit, given.out) for m, fit in fits.items()}
-            results[name] = rows(made, found, speeds(made, fits, given.out))
+            speeds = measure_speeds(_measures(made, fits), given.out / f"{name}-speeds.json")
+            results[name] = rows(made, found, speeds)
             scored = int((next(iter(found.values()))[0] >= 0).sum())
             print(f"\n{name}: {scored} scored\n\n{table(results[name])}\n", flush=True)
     draw(results, given.out / "architectures.png")

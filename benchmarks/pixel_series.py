@@ -6,7 +6,7 @@ Curves, spreads, cloud statistics and errors of the scene classification are tho
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import geopandas as gpd
@@ -17,7 +17,7 @@ from scipy.stats import norm
 from acreage.core.temporal import Season
 from acreage.croptype.series import Samples, season_dekads
 from acreage.simulate.calendar import season_delay
-from acreage.simulate.curves import Curve, Phenology, Spread, load_phenology
+from acreage.simulate.curves import Phenology, load_phenology
 from acreage.simulate.ground import Patch
 from acreage.simulate.noise import gaussian_levels
 from acreage.simulate.optics import CALIBRATION, CIRRUS, CLOUD, HAZE, NOISE, SHADOW, through_air
@@ -25,6 +25,7 @@ from acreage.simulate.radar import sigma0
 from acreage.simulate.scales import Scales, load_scales
 from acreage.simulate.sky import RIM
 from acreage.simulate.surface import reflectance
+from pixel_covers import harder
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12", "VV", "VH")
 SEASON = Season(date(2021, 3, 1), date(2021, 10, 31))
@@ -33,14 +34,6 @@ _ALL = (
     "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3",
     "nir", "nir08", "nir09", "swir16", "swir22",
 )  # fmt: skip
-
-GROUPS = (
-    ("wheat", "barley", "other_cereals"),
-    ("maize", "soy", "sunflower", "potatoes", "sugar_beet"),
-    ("rapeseed", "pulses"),
-    ("temporary_grass", "fallow", "grassland"),
-)
-"""Crops that look alike already and are made more so."""
 
 Single = NDArray[np.float32]
 
@@ -54,7 +47,7 @@ class Recipe:
         parcels: in each region; crops by the region's mix.
         pixels: of each parcel.
         grassland: share of parcels that are permanent grassland, which looks much like temporary grass.
-        alike: how far each crop's curves are drawn to those of its group (`GROUPS`): 0 not, 1 no difference.
+        alike: part of a crop's curves that is the mean of its group's (`pixel_covers.GROUPS`).
         region_shift_days, parcel_shift_days: deviation of a crop's calendar in a region, and of a parcel
             beside the spread of its cover.
         region_vigour: deviation of a crop's vigour in a region, as a factor.
@@ -72,7 +65,7 @@ class Recipe:
     parcels: int = 650
     pixels: int = 2
     grassland: float = 0.15
-    alike: float = 0.5
+    alike: float = 0.6
     region_shift_days: float = 10.0
     parcel_shift_days: float = 8.0
     region_vigour: float = 0.15
@@ -119,7 +112,7 @@ def simulate(recipe: Recipe | None = None, seed: int = 0, training_share: float 
     """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(seed)
-    phenology, scales = _harder(load_phenology(), recipe), load_scales()
+    phenology, scales = harder(load_phenology(), recipe.alike, recipe.spread), load_scales()
     pixels, kinds = _ground(recipe, phenology, scales, rng)
     dekads = season_dekads(SEASON)
     values = np.full((len(pixels.region), len(dekads), len(BANDS)), np.nan, np.float32)
@@ -147,44 +140,6 @@ def simulate(recipe: Recipe | None = None, seed: int = 0, training_share: float 
     other = rng.choice(kinds, pixels.parcel.max() + 1)[pixels.parcel]
     noisy = np.where(wrong & training, names[other], labels)
     return Simulated(samples.with_gaps_filled(), training, noisy)
-
-
-def _harder(phenology: Phenology, recipe: Recipe) -> Phenology:
-    """Covers whose curves lie closer together and whose parcels differ more, as the recipe says.
-
-    A curve is replaced by terms of its own and of the others of its group, in parts: sums of curves stay so.
-    """
-    by_name = {c.name: c for c in phenology.covers}
-    covers = []
-    for cover in phenology.covers:
-        group = next((g for g in GROUPS if cover.name in g), (cover.name,))
-        spread = cover.spread
-        wider = Spread(
-            spread.shift_days,
-            recipe.spread * spread.vigour,
-            recipe.spread * spread.brightness,
-            recipe.spread * spread.greenness,
-            (recipe.spread * spread.radar_db[0], recipe.spread * spread.radar_db[1]),
-        )
-        parts = {name: recipe.alike / len(group) for name in group}
-        parts[cover.name] += 1 - recipe.alike
-        covers.append(
-            replace(
-                cover,
-                optical=_mean([(share, by_name[n].optical) for n, share in parts.items()]),
-                radar=_mean([(share, by_name[n].radar) for n, share in parts.items()]),
-                spread=wider,
-            )
-        )
-    return Phenology(tuple(covers))
-
-
-def _mean(parts: list[tuple[float, Curve]]) -> Curve:
-    base = sum(share * np.array(curve.base) for share, curve in parts)
-    terms = [
-        replace(term, amount=tuple(share * a for a in term.amount)) for share, curve in parts for term in curve.terms
-    ]
-    return Curve(tuple(np.asarray(base).tolist()), tuple(terms))
 
 
 def _ground(

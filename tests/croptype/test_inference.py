@@ -15,7 +15,6 @@ from hypothesis import given
 from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile
 
-from acreage.core.errors import InvalidInput
 from acreage.croptype.features import default_channels, features, fit_features
 from acreage.croptype.memory import STEP, PlannedBatch, inference_memory, plan_batch
 from acreage.croptype.model import TrainedModel

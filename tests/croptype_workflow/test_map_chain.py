@@ -93,7 +93,13 @@ def udf() -> Iterator[ProcessUdfRunner]:
 
 
 def mapped(
-    root: Path, model: Path, udf: ProcessUdfRunner, out: Path, tolerance: Tolerance = NONE, budget: Budget = BUDGET, **changes: Any
+    root: Path,
+    model: Path,
+    udf: ProcessUdfRunner,
+    out: Path,
+    tolerance: Tolerance = NONE,
+    budget: Budget = BUDGET,
+    **changes: Any,
 ) -> MapResult:
     job = MapJob(
         **{
@@ -138,7 +144,7 @@ def test_batches_are_planned_with_the_job_and_do_not_change_the_map(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
     root = archive(tmp_path / "a", 4, 0.1)
-    with pytest.raises(MemoryBudgetExceeded, match="needs at least 3.* 3GB are given"):
+    with pytest.raises(MemoryBudgetExceeded, match=r"needs at least 3.* 3GB are given"):
         mapped(root, model, udf, tmp_path / "none", budget=Budget(3_000_000_000, 1, udf=2_500_000_000))
     assert not (tmp_path / "none").exists()
     usual = mapped(root, model, udf, tmp_path / "usual")

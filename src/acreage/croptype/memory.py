@@ -14,7 +14,7 @@ FEATURE_ROWS = 6
 LIBRARIES = 16_000_000
 """Bytes that PyTorch's libraries take when they first compute, as measured."""
 FRAGMENTS = 1.3
-"""By which a process grows for each byte of a batch: freed arrays leave holes. As measured, and a little more."""
+"""By which a process grows for each byte of a batch, as measured: freed arrays leave holes."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def make_plan(
     Args:
         graph: as `parse_graph` gives it.
         catalog: where its collections are.
-        budget: memory and threads; its `udf` is what a UDF will take beyond what its process has at the probe.
+        budget: memory and threads; its `udf` is what a UDF will take beyond what its process has when tried.
         udf: runner of user-defined functions; needed where the graph has one.
         quarantined: products that no job uses.
         without: names of rewrites that are not to be used (`REWRITES`).

@@ -190,7 +190,7 @@ class FeatureMaker:
         return found
 
     def multiplied(self, raw: Tensor, out: Tensor, factor: Tensor) -> None:
-        """Write the channels times `factor` (channels, 1) into `out` (T, channels, N); any value where missing."""
+        """Write channels times `factor` (channels, 1) into `out` (T, channels, N), anything where missing."""
         for run in self.runs:
             target, times = out[:, run.channels], factor[run.channels]
             a = raw[:, run.sources[0]]
@@ -602,11 +602,13 @@ class MergedPatches(nn.Module):
     Normalisations are part of the weights. Only for inference.
     """
 
-    def __init__(self, members: Sequence[PatchMlp] | Sequence[PatchCnn]) -> None:
+    def __init__(self, members: Sequence[PatchMlp | PatchCnn]) -> None:
         super().__init__()
         plain = [fused(copy.deepcopy(m).eval()) for m in members]
         # In each member's own order: one layer a level, then two of the head.
-        first, *others = zip(*([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True)
+        first, *others = zip(
+            *([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True
+        )
         self.levels = members[0].levels
         self.working_floats = len(members) * members[0].working_floats
         self.embed = _constant(torch.cat([m.weight for m in first]))
