@@ -106,12 +106,13 @@ def forest(part: Labelled, seed: int) -> Predict:
 
 
 def boosting(part: Labelled, seed: int) -> Predict:
-    """scikit-learn's histogram gradient boosting: 40 rounds at a rate of 0.2, at most."""
+    """scikit-learn's histogram gradient boosting: at most 40 rounds at a rate of 0.2, 63 bins."""
     spec = fit_features(part.samples)
     made = HistGradientBoostingClassifier(
         max_iter=40,
         learning_rate=0.2,
         max_leaf_nodes=15,
+        max_bins=63,
         early_stopping=True,
         n_iter_no_change=6,
         class_weight="balanced",
