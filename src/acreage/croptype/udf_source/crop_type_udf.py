@@ -510,8 +510,8 @@ class PatchMlp(nn.Module):
 class PatchCnn(nn.Module):
     """Patches of dekads, patches of those, then a dense layer over the season: a convolution in two strides.
 
-    As `PatchMlp`, made of products of large matrices; the second level sees ten dekads at once with the
-    first level's bends between, for a fifth of the arithmetic of `TemporalCnn`.
+    As `PatchMlp`, made of products of large matrices; the second level sees eight dekads at once with the
+    first level's bends between, for a quarter of the arithmetic of `TemporalCnn`.
 
     ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
     """
@@ -524,11 +524,11 @@ class PatchCnn(nn.Module):
         classes: int,
         patch: int = 4,
         stride: int = 2,
-        width: int = 48,
+        width: int = 40,
         joined: int = 3,
         joined_stride: int = 2,
         joined_width: int = 64,
-        hidden: int = 128,
+        hidden: int = 96,
         dropout: float = 0.3,
         level_dropout: float = 0.1,
     ) -> None:
