@@ -242,26 +242,28 @@ def draw(results: dict[str, list[Row]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(results), figsize=(5.2 * len(results), 4.2), squeeze=False)
+    figure, axes = plt.subplots(1, len(results), figsize=(5.2 * len(results), 4.8), squeeze=False)
+    names = sorted({r.method for result in results.values() for r in result})
     for axis, (name, result) in zip(axes[0], results.items(), strict=True):
         best = max(r.accuracy for r in result if r.difference == 0)
         for r in result:
             error = [[max(0.0, r.difference - r.low)], [max(0.0, r.high - r.difference)]]
-            axis.errorbar(r.pixels_per_s, 100 * r.accuracy, 100 * np.array(error), fmt="o", capsize=3)
-            axis.annotate(
-                r.method,
-                (r.pixels_per_s, 100 * r.accuracy),
-                xytext=(5, 6),
-                textcoords="offset points",
-                fontsize=8,
-            )
+            colour, mark = f"C{names.index(r.method)}", "osD^v<>PX"[names.index(r.method) % 9]
+            axis.errorbar(
+                r.pixels_per_s, 100 * r.accuracy, 100 * np.array(error), fmt=mark, color=colour, capsize=3,
+                label=r.method,
+            )  # fmt: skip
         axis.axhline(100 * (best - MARGIN), color="grey", linewidth=0.8, linestyle="--")
         axis.set_xscale("log")
-        axis.margins(x=0.25)
+        axis.margins(x=0.1)
         axis.set_xlabel("pixels a second, one thread")
         axis.set_ylabel("accuracy, %")
         axis.set_title(f"{name} series")
-    figure.tight_layout()
+    marks = {
+        label: mark for axis in axes[0] for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend([marks[n] for n in names], names, loc="lower center", ncols=5, frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0.11, 1, 1))
     figure.savefig(path, dpi=110)
 
 
