@@ -9,7 +9,7 @@ and plot can be redone. Tables are printed as Markdown; the plot is `architectur
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,18 +22,20 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
-import inference
 import pixel_series
 from acreage.core.temporal import Season
 from acreage.croptype.features import feature_matrix, fit_features
 from acreage.croptype.labels import Labelled, apply_legend, open_legend, open_samples
 from acreage.croptype.metrics import paired_interval
 from acreage.croptype.training import TrainingOptions, train_labelled
-from acreage.croptype.udf_source.crop_type_udf import BATCH_PIXELS, Classifier
 from acreage.croptype.validation import fold_splits
+from method_speeds import classical_speed, measure_speeds, network_speed
 
 REAL = "labels/dekad_2023_FRA_LPIS_POLY_110.geoparquet"
 SEASON = "2023-03-01/2023-10-31"
+CLASSICAL = ("random forest", "boosting")
+CLASSICAL_SAMPLES = 4000
+"""That a forest or a boosting is fitted to, at most, for measuring its speed."""
 MARGIN = 0.01
 """Of accuracy, within which a network counts as no worse."""
 
@@ -81,7 +83,7 @@ def simulated(recipe: pixel_series.Recipe) -> Experiment:
     seen = np.array([position[name] for name in made.noisy_labels.tolist()], np.int64)
     splits = ((0, np.flatnonzero(made.training), np.flatnonzero(~made.training)),)
     blocks = np.unique(labelled.samples.regions, return_inverse=True)[1]
-    options = TrainingOptions(members=2, epochs=6, patience=6, batch=256)
+    options = TrainingOptions(members=2, epochs=8, patience=8, batch=64, learning_rate=4e-3)
     return Experiment("simulated", labelled, seen, splits, blocks, options)
 
 
@@ -104,12 +106,13 @@ def forest(part: Labelled, seed: int) -> Predict:
 
 
 def boosting(part: Labelled, seed: int) -> Predict:
-    """scikit-learn's histogram gradient boosting: 40 rounds at a rate of 0.2, at most."""
+    """scikit-learn's histogram gradient boosting: at most 40 rounds at a rate of 0.2, 63 bins."""
     spec = fit_features(part.samples)
     made = HistGradientBoostingClassifier(
         max_iter=40,
         learning_rate=0.2,
         max_leaf_nodes=15,
+        max_bins=63,
         early_stopping=True,
         n_iter_no_change=6,
         class_weight="balanced",
@@ -124,12 +127,21 @@ def boosting(part: Labelled, seed: int) -> Predict:
 
 def methods(options: TrainingOptions) -> dict[str, Fit]:
     """All that are compared, by name."""
-    alone = {
-        name: network(replace(options, architecture=name))
-        for name in ("temporal_cnn", "patch_mlp", "gru", "transformer")
+
+    def alone(*names: str) -> dict[str, Fit]:
+        return {name: network(replace(options, architecture=name)) for name in names}
+
+    taught = {
+        f"{name}, taught": network(replace(options, architecture=name, teacher="temporal_cnn"))
+        for name in ("patch_mlp", "patch_cnn")
     }
-    taught = replace(options, architecture="patch_mlp", teacher="temporal_cnn")
-    return {**alone, "patch_mlp, taught": network(taught), "random forest": forest, "boosting": boosting}
+    classical = {"random forest": forest, "boosting": boosting}
+    return {
+        **alone("patch_cnn", "temporal_cnn", "patch_mlp"),
+        **classical,
+        **alone("gru", "transformer"),
+        **taught,
+    }
 
 
 def predictions(experiment: Experiment, name: str, fit: Fit, folder: Path) -> NDArray[np.int64]:
@@ -157,41 +169,21 @@ def _in_parts(predict: Predict, values: NDArray[np.float32]) -> NDArray[np.int64
     return np.concatenate(parts)
 
 
-def speed(name: str, experiment: Experiment, fit: Fit, folder: Path) -> float:
-    """Pixels a second on one thread in batches of the same shape; for networks from the cube to classes.
-
-    Forest and boosting: from values (pixels, T, bands) to classes, features included.
-    """
-    path = folder / "speeds.json"
-    known: dict[str, float] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    if name not in known:
-        architecture = name.partition(",")[0]
-        if name in ("random forest", "boosting"):
-            known[name] = _classical_speed(experiment, fit)
-        else:
-            slow = architecture not in ("patch_mlp",)
-            side, rounds = (64, 3) if slow else (256, 7)
-            classifier: Classifier = inference.untrained(architecture, TrainingOptions().members)
-            known[name] = inference.measure(classifier, side=side, rounds=rounds).ours_pixels_per_s
-        path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
-    return known[name]
-
-
-def _classical_speed(experiment: Experiment, fit: Fit) -> float:
-    seed, chosen, scored = experiment.splits[0]
+def _measures(experiment: Experiment, fits: dict[str, Fit]) -> dict[str, Callable[[], float]]:
+    """What measures the speed of each method; taught networks are as fast as untaught ones."""
+    found: dict[str, Callable[[], float]] = {}
     samples = experiment.labelled.samples
-    chosen = chosen[:4000]
-    part = replace(experiment.labelled, samples=samples.select(chosen), targets=experiment.trained_on[chosen])
-    with threadpool_limits(1):
-        predict = fit(part, seed)
-        values = samples.values[scored[:BATCH_PIXELS]]
-        values = np.tile(values, (-(-BATCH_PIXELS // len(values)), 1, 1))[:BATCH_PIXELS]
-        times = []
-        for _ in range(5):
-            start = time.process_time()
-            predict(values)
-            times.append(time.process_time() - start)
-    return BATCH_PIXELS / float(np.median(times))
+    for name, fit in fits.items():
+        if name not in CLASSICAL:
+            found[name] = network_speed(name.partition(",")[0])
+            continue
+        seed, chosen, scored = experiment.splits[0]
+        chosen = chosen[:: -(-len(chosen) // CLASSICAL_SAMPLES)]
+        part = replace(
+            experiment.labelled, samples=samples.select(chosen), targets=experiment.trained_on[chosen]
+        )
+        found[name] = classical_speed(functools.partial(fit, part, seed), samples.values[scored])
+    return found
 
 
 @dataclass(frozen=True)
@@ -210,11 +202,11 @@ class Row:
 
 
 def rows(experiment: Experiment, found: dict[str, NDArray[np.int64]], speeds: dict[str, float]) -> list[Row]:
-    """Every method against the most accurate of the networks that learn from labels alone."""
+    """Every method against the most accurate of the networks."""
     targets = experiment.labelled.targets
     scored = next(iter(found.values()))[0] >= 0
     right = {name: (p[:, scored] == targets[scored]).mean(axis=0) for name, p in found.items()}
-    networks = [n for n in found if n not in ("random forest", "boosting")]
+    networks = [n for n in found if n not in CLASSICAL]
     best = max(networks, key=lambda n: float(right[n].mean()))
     result = []
     for name, p in found.items():
@@ -250,26 +242,28 @@ def draw(results: dict[str, list[Row]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(results), figsize=(5.2 * len(results), 4.2), squeeze=False)
+    figure, axes = plt.subplots(1, len(results), figsize=(5.2 * len(results), 4.8), squeeze=False)
+    names = sorted({r.method for result in results.values() for r in result})
     for axis, (name, result) in zip(axes[0], results.items(), strict=True):
         best = max(r.accuracy for r in result if r.difference == 0)
         for r in result:
             error = [[max(0.0, r.difference - r.low)], [max(0.0, r.high - r.difference)]]
-            axis.errorbar(r.pixels_per_s, 100 * r.accuracy, 100 * np.array(error), fmt="o", capsize=3)
-            axis.annotate(
-                r.method,
-                (r.pixels_per_s, 100 * r.accuracy),
-                xytext=(5, 6),
-                textcoords="offset points",
-                fontsize=8,
-            )
+            colour, mark = f"C{names.index(r.method)}", "osD^v<>PX"[names.index(r.method) % 9]
+            axis.errorbar(
+                r.pixels_per_s, 100 * r.accuracy, 100 * np.array(error), fmt=mark, color=colour, capsize=3,
+                label=r.method,
+            )  # fmt: skip
         axis.axhline(100 * (best - MARGIN), color="grey", linewidth=0.8, linestyle="--")
         axis.set_xscale("log")
-        axis.margins(x=0.25)
+        axis.margins(x=0.1)
         axis.set_xlabel("pixels a second, one thread")
         axis.set_ylabel("accuracy, %")
         axis.set_title(f"{name} series")
-    figure.tight_layout()
+    marks = {
+        label: mark for axis in axes[0] for mark, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend([marks[n] for n in names], names, loc="lower center", ncols=5, frameon=False, fontsize=9)
+    figure.tight_layout(rect=(0, 0.11, 1, 1))
     figure.savefig(path, dpi=110)
 
 
@@ -294,7 +288,7 @@ def main() -> None:
             if given.methods:
                 fits = {m: fits[m] for m in given.methods.split(";")}
             found = {m: predictions(made, m, fit, given.out) for m, fit in fits.items()}
-            speeds = {m: speed(m, made, fit, given.out) for m, fit in fits.items()}
+            speeds = measure_speeds(_measures(made, fits), given.out / f"{name}-speeds.json")
             results[name] = rows(made, found, speeds)
             scored = int((next(iter(found.values()))[0] >= 0).sum())
             print(f"\n{name}: {scored} scored\n\n{table(results[name])}\n", flush=True)

@@ -25,6 +25,7 @@ from acreage.simulate.radar import sigma0
 from acreage.simulate.scales import Scales, load_scales
 from acreage.simulate.sky import RIM
 from acreage.simulate.surface import reflectance
+from pixel_covers import harder
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12", "VV", "VH")
 SEASON = Season(date(2021, 3, 1), date(2021, 10, 31))
@@ -45,8 +46,13 @@ class Recipe:
         regions: places over Europe, 38 to 60 degrees north; a region is wholly in training or in testing.
         parcels: in each region; crops by the region's mix.
         pixels: of each parcel.
+        grassland: share of parcels that are permanent grassland, which looks much like temporary grass.
+        alike: part of a crop's curves that is the mean of its group's (`pixel_covers.GROUPS`).
         region_shift_days, parcel_shift_days: deviation of a crop's calendar in a region, and of a parcel
             beside the spread of its cover.
+        region_vigour: deviation of a crop's vigour in a region, as a factor.
+        spread: factor of the spreads of vigour, brightness, greenness and backscatter between parcels.
+        haze: deviation of what the atmospheric correction leaves of haze on a date, 0.2 in the archives.
         mixed: share of pixels at a border; up to half of such a pixel is a neighbour's crop.
         cut_ends: share of parcels whose series lack up to six dekads at the start or the end.
         second_orbit: share of regions that Sentinel-2 sees twice in five days.
@@ -55,16 +61,21 @@ class Recipe:
         wrong_labels: share of parcels with another crop's label, in training only.
     """
 
-    regions: int = 40
-    parcels: int = 1300
+    regions: int = 80
+    parcels: int = 650
     pixels: int = 2
-    region_shift_days: float = 6.0
-    parcel_shift_days: float = 5.0
-    mixed: float = 0.25
+    grassland: float = 0.15
+    alike: float = 0.6
+    region_shift_days: float = 10.0
+    parcel_shift_days: float = 8.0
+    region_vigour: float = 0.15
+    spread: float = 1.4
+    haze: float = 0.35
+    mixed: float = 0.4
     cut_ends: float = 0.2
     second_orbit: float = 0.4
     sparse_radar: float = 0.3
-    looks: float = 12.0
+    looks: float = 8.0
     wrong_labels: float = 0.05
 
 
@@ -101,7 +112,7 @@ def simulate(recipe: Recipe | None = None, seed: int = 0, training_share: float 
     """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(seed)
-    phenology, scales = load_phenology(), load_scales()
+    phenology, scales = harder(load_phenology(), recipe.alike, recipe.spread), load_scales()
     pixels, kinds = _ground(recipe, phenology, scales, rng)
     dekads = season_dekads(SEASON)
     values = np.full((len(pixels.region), len(dekads), len(BANDS)), np.nan, np.float32)
@@ -134,7 +145,8 @@ def simulate(recipe: Recipe | None = None, seed: int = 0, training_share: float 
 def _ground(
     recipe: Recipe, phenology: Phenology, scales: Scales, rng: np.random.Generator
 ) -> tuple[_Pixels, NDArray[np.int64]]:
-    kinds = np.array([phenology.index(c.name) for c in phenology.crops])
+    grass = phenology.index("grassland")
+    kinds = np.array([*(phenology.index(c.name) for c in phenology.crops), grass])
     latitude, longitude = rng.uniform(38, 60, recipe.regions), rng.uniform(-5, 28, recipe.regions)
     height = rng.gamma(2, 90, recipe.regions)
     delay = [season_delay(*at) for at in zip(longitude, latitude, height, strict=True)]
@@ -143,14 +155,18 @@ def _ground(
         mix = scales.mix_at(longitude[r], latitude[r])
         # A tenth of the parcels is spread over all crops, so that none is missing from a region.
         weights = np.array([mix.get(phenology.covers[k].name, 0.0) for k in kinds])
-        weights = 0.9 * weights / weights.sum() + 0.1 / len(kinds)
+        weights[-1] = 0.0
+        weights *= (1 - recipe.grassland) / weights.sum()
+        weights[-1] = recipe.grassland
+        weights = 0.9 * weights + 0.1 / len(kinds)
         crop[r] = rng.choice(kinds, recipe.parcels, p=weights)
     region_shift = rng.normal(0, recipe.region_shift_days, (recipe.regions, len(phenology.covers)))
     spread = np.array([(c.spread.shift_days, c.spread.vigour) for c in phenology.covers])
     region = np.repeat(np.arange(recipe.regions), recipe.parcels)
     cover = crop.ravel()
     shift = region_shift[region, cover] + rng.normal(0, np.hypot(spread[cover, 0], recipe.parcel_shift_days))
-    vigour = np.clip(rng.normal(1, spread[cover, 1]), 0.3, 1.7)
+    region_vigour = rng.normal(1, recipe.region_vigour, (recipe.regions, len(phenology.covers)))
+    vigour = np.clip(region_vigour[region, cover] * rng.normal(1, spread[cover, 1]), 0.3, 1.7)
     place = np.repeat(np.arange(cover.size), recipe.pixels)
     # A neighbour is another parcel of the region.
     beside = region[place] * recipe.parcels + rng.integers(0, recipe.parcels, place.size)
@@ -187,7 +203,7 @@ def _optical(
             continue
         chosen = np.flatnonzero(here[pixels.region])
         found = np.full((len(pixels.region), 10), np.nan, np.float32)
-        found[chosen] = _scene(pixels, chosen, day, phenology, scales, rng)
+        found[chosen] = _scene(pixels, chosen, day, recipe, phenology, scales, rng)
         seen.append(found)
     return _median(np.stack(seen))
 
@@ -196,6 +212,7 @@ def _scene(
     pixels: _Pixels,
     chosen: NDArray[np.int64],
     day: date,
+    recipe: Recipe,
     phenology: Phenology,
     scales: Scales,
     rng: np.random.Generator,
@@ -210,7 +227,7 @@ def _scene(
     shadow = (1 - cloud) * _clouds(region, parcel, scales.clouds.cover, scales, rng)
     veil = rng.normal(size=region.max() + 1)[region] - norm.ppf(1 - scales.clouds.cirrus)
     cirrus = np.clip(veil / 1.2, 0, 1).astype(np.float32)
-    haze = np.clip(rng.normal(0.18, 0.2, region.max() + 1), 0, 1)[region].astype(np.float32)
+    haze = np.clip(rng.normal(0.18, recipe.haze, region.max() + 1), 0, 1)[region].astype(np.float32)
     which = [_ALL.index(b) for b in _SURFACE]
     air = np.array([HAZE, CLOUD, CIRRUS, SHADOW], np.float32)[:, which]
     gains = rng.normal(1, CALIBRATION, len(which)).astype(np.float32)

@@ -15,13 +15,13 @@ from hypothesis import given
 from numpy.typing import NDArray
 from torch.profiler import ProfilerActivity, profile
 
-from acreage.core.errors import InvalidInput
 from acreage.croptype.features import default_channels, features, fit_features
-from acreage.croptype.memory import STEP, batch_pixels_for, inference_memory
+from acreage.croptype.memory import STEP, PlannedBatch, inference_memory, plan_batch
 from acreage.croptype.model import TrainedModel
 from acreage.croptype.precision import compare_precisions, disagreement
 from acreage.croptype.udf_source import crop_type_udf
 from acreage.croptype.udf_source.crop_type_udf import (
+    BATCH_PIXELS,
     BF16_DISAGREEMENT,
     NETWORKS,
     Batch,
@@ -40,6 +40,7 @@ from acreage.croptype.udf_source.crop_type_udf import (
 from support.croptype_samples import BANDS, make_samples
 
 SMALL = {
+    "patch_cnn": {"width": 8, "joined_width": 8, "hidden": 16},
     "patch_mlp": {"width": 8, "hidden": 16},
     "temporal_cnn": {"width": 8, "hidden": 16},
     "gru": {"hidden": 8},
@@ -107,8 +108,11 @@ def test_members_with_static_features_are_merged_right(architecture: str) -> Non
 
 
 @pytest.mark.parametrize("steps", [1, 3, 6, 7, 23, 36])
-def test_patches_reach_both_ends_of_seasons_of_any_length(steps: int) -> None:
-    network = NETWORKS["patch_mlp"](5, steps, 0, 3, width=4, hidden=8).eval()
+@pytest.mark.parametrize("architecture", ["patch_cnn", "patch_mlp"])
+def test_patches_reach_both_ends_of_seasons_of_any_length(architecture: str, steps: int) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NETWORKS[architecture](5, steps, 0, 3, hidden=32).eval()
     series = torch.zeros(1, 5, steps, requires_grad=True)
     network(series, torch.zeros(1, 0)).sum().backward()
     assert series.grad is not None
@@ -307,12 +311,16 @@ def _running(seen: profile) -> Iterator[int]:
 
 
 def test_the_largest_batch_within_a_budget_is_chosen(model: TrainedModel) -> None:
-    budget = inference_memory(model, 1024, 10_000).total
-    assert batch_pixels_for(model, budget, 10_000) == 1024
-    assert batch_pixels_for(model, budget - 1, 10_000) == 1024 - STEP
-    assert batch_pixels_for(model, 10**12) == 4096
-    with pytest.raises(InvalidInput, match=r"at least .* MB, but 0\.0 MB are left"):
-        batch_pixels_for(model, 10)
+    unknown = replace(model, classifier=replace(model.classifier, bf16_disagreement=None))
+    room = inference_memory(unknown, 3 * STEP).process
+    assert plan_batch(unknown, room) == PlannedBatch(3 * STEP, room)
+    assert plan_batch(unknown, room - 1).pixels == 2 * STEP
+    assert plan_batch(unknown, 10**12).pixels == BATCH_PIXELS
+    smallest = plan_batch(unknown, 10)
+    assert smallest == PlannedBatch(STEP, inference_memory(unknown, STEP).process)
+    # Where a worker may take bf16, its larger memory is planned.
+    either = replace(model, classifier=replace(model.classifier, bf16_disagreement=0.0))
+    assert plan_batch(either, 10).memory > smallest.memory
 
 
 @pytest.mark.gpu

@@ -76,7 +76,7 @@ def test_an_unknown_architecture_is_refused_by_name(model_file: ModelFile, tmp_p
     metadata = json.loads(stored["metadata"])
     metadata["network"]["architecture"] = "oracle"
     torch.save({**stored, "metadata": json.dumps(metadata)}, tmp_path / "model.pt")
-    with pytest.raises(InvalidInput, match="'oracle'; known: gru, patch_mlp, temporal_cnn"):
+    with pytest.raises(InvalidInput, match="'oracle'; known: gru, patch_cnn, patch_mlp, temporal_cnn"):
         open_model(tmp_path / "model.pt")
 
 

@@ -17,7 +17,7 @@ from tests.support.tiny_archive import NORTH, WEST, Layer, TinyArchive
 
 from acreage.catalog import open_catalog
 from acreage.cli.embedded import EmbeddedRunner
-from acreage.core.errors import AcreageError, NoDataAvailable, OutputExists
+from acreage.core.errors import AcreageError, MemoryBudgetExceeded, NoDataAvailable, OutputExists
 from acreage.core.grid import Box
 from acreage.core.inputs import Inputs
 from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND, Legend, LegendClass
@@ -72,6 +72,9 @@ def archive(folder: Path, scl: int, sigma0: float) -> Path:
     return made.write()
 
 
+BUDGET = Budget(3_000_000_000, 1, 16)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = (
@@ -90,7 +93,13 @@ def udf() -> Iterator[ProcessUdfRunner]:
 
 
 def mapped(
-    root: Path, model: Path, udf: ProcessUdfRunner, out: Path, tolerance: Tolerance = NONE, **changes: Any
+    root: Path,
+    model: Path,
+    udf: ProcessUdfRunner,
+    out: Path,
+    tolerance: Tolerance = NONE,
+    budget: Budget = BUDGET,
+    **changes: Any,
 ) -> MapResult:
     job = MapJob(
         **{
@@ -102,7 +111,6 @@ def mapped(
             **changes,
         }
     )
-    budget = Budget(3_000_000_000, 1, 16)
     return make_map(job, EmbeddedRunner(open_catalog(root), budget, udf, tolerance=tolerance), out)
 
 
@@ -130,6 +138,21 @@ def test_clear_sky_gives_classes_on_cropland_and_counts_of_every_observation(
         "dem",
         "lc",
     }
+
+
+def test_batches_are_planned_with_the_job_and_do_not_change_the_map(
+    tmp_path: Path, model: Path, udf: ProcessUdfRunner
+) -> None:
+    root = archive(tmp_path / "a", 4, 0.1)
+    with pytest.raises(MemoryBudgetExceeded, match=r"needs at least 3.* 3GB are given"):
+        mapped(root, model, udf, tmp_path / "none", budget=Budget(3_000_000_000, 1, udf=2_500_000_000))
+    assert not (tmp_path / "none").exists()
+    usual = mapped(root, model, udf, tmp_path / "usual")
+    small = mapped(root, model, udf, tmp_path / "small", batch_pixels=256)
+    made = [Path(r.product.classes).read_bytes() for r in (usual, small)]
+    assert made[0] == made[1]
+    graph = json.loads(small.product.provenance.read_text())["process_graph"]
+    assert '"batch_pixels": 256' in json.dumps(graph)
 
 
 def test_the_better_covered_orbit_alone_is_read_and_recorded_with_the_map(

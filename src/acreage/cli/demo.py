@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -21,7 +22,7 @@ from acreage.cli.croptype_area import parse_area
 from acreage.cli.demo_truth import MappedTile, against_truth, draw_tiles
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.cli.map import tell
-from acreage.cli.runtime import budget_of, udf_runner
+from acreage.cli.runtime import budget_of, room_for_batches, udf_runner
 from acreage.core.errors import InvalidInput
 from acreage.core.outputs import whole_file
 from acreage.core.settings import load_settings
@@ -29,6 +30,7 @@ from acreage.core.temporal import Season
 from acreage.croptype.agreement import agreement
 from acreage.croptype.labels import open_legend
 from acreage.croptype.mapping import MapJob, make_map
+from acreage.croptype.memory import plan_batch
 from acreage.croptype.model_card import model_card
 from acreage.croptype.modelfile import open_model, save_model
 from acreage.croptype.reference import read_reference
@@ -187,8 +189,10 @@ class _Demo:
             if not folder.exists():
                 area, _ = parse_area(f"EPSG:3035:{','.join(map(repr, bounds))}", self.cube)
                 job = MapJob(area, f"demo {name}", self.season, model, self.cube, NOTE)
+                batch = plan_batch(open_model(model), room_for_batches(self.app, self.budget))
+                job, budget = replace(job, batch_pixels=batch.pixels), replace(self.budget, udf=batch.memory)
                 with udf_runner(self.app, self.budget.threads) as udf:
-                    runner = EmbeddedRunner(open_catalog(archive.catalog), self.budget, udf, self.app.scratch)
+                    runner = EmbeddedRunner(open_catalog(archive.catalog), budget, udf, self.app.scratch)
                     result = self._timed(
                         f"Mapping {name}",
                         lambda show, job=job, runner=runner, folder=folder: make_map(  # type: ignore[misc]

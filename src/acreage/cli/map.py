@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +17,12 @@ from acreage.cli.inputs import NoInspectOption, TolerateOption, inspector, quara
 from acreage.cli.plan_table import bytes_text
 from acreage.cli.radar_options import CoefficientOption, OrbitOption
 from acreage.cli.radar_options import s1_unit as parse_unit
-from acreage.cli.runtime import NoRewriteOption, budget_of, catalog_at, window_progress
+from acreage.cli.runtime import NoRewriteOption, budget_of, catalog_at, room_for_batches, window_progress
 from acreage.core.legend import RESERVED, Legend
 from acreage.core.settings import load_settings
 from acreage.core.temporal import Season
 from acreage.croptype.mapping import MapJob, MapResult, make_map
+from acreage.croptype.memory import plan_batch
 from acreage.croptype.modelfile import open_model
 from acreage.croptype.orbits import check_orbit, choose_orbit
 from acreage.croptype.workflow import CubeSettings
@@ -78,9 +80,10 @@ def map_command(
     console.print(str(choice), markup=False, soft_wrap=True)
     job = MapJob(box, name or found_name, period, model, choice.applied(settings), orbit=choice)
     with means(app_settings, budget, dask) as use, window_progress(console, "Mapping") as progress:
+        batch = plan_batch(trained, room_for_batches(app_settings, use.budget))
         runner = EmbeddedRunner(
             sources,
-            use.budget,
+            replace(use.budget, udf=batch.memory),
             use.udf,
             app_settings.scratch,
             tolerance,
@@ -89,6 +92,7 @@ def map_command(
             frozenset(no_rewrite or ()),
             use.executor,
         )
+        job = replace(job, batch_pixels=batch.pixels)
         result = make_map(job, runner, out, overwrite=overwrite, progress=progress)
     tell(result, console)
 

@@ -33,6 +33,8 @@ from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
+BATCH_SHARE = 1 / 8
+"""Of the memory of a window's thread, and of what a process of a UDF may take, that batches may take."""
 NoRewriteOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -90,6 +92,12 @@ def budget_of(settings: Settings, memory: str | None = None, threads: int | None
                 f"{memory!r} is not an amount of memory.", hint="Write it as 4GB or 512MiB."
             ) from error
     return Budget(size, threads or settings.threads, base=base_memory())
+
+
+def room_for_batches(settings: Settings, budget: Budget) -> int:
+    """Bytes that inference may take for its batches in each process of a UDF: the rest is for windows."""
+    shared = (budget.memory - budget.base) / budget.threads
+    return round(BATCH_SHARE * min(shared, int(settings.udf_memory)))
 
 
 def udf_runner(settings: Settings, threads: int = 1) -> ProcessUdfRunner:

@@ -18,6 +18,7 @@ from acreage.croptype.modelfile import model_sha256, open_model
 from acreage.croptype.orbits import OrbitChoice
 from acreage.croptype.product import FILES, ProductFiles, write_product
 from acreage.croptype.runner import JobResult, Progress, Runner
+from acreage.croptype.udf_source.crop_type_udf import BATCH_PIXELS
 from acreage.croptype.workflow import CubeSettings, map_cube, to_graph
 
 
@@ -33,6 +34,7 @@ class MapJob:
         settings: preprocessing.
         note: a sentence for whoever uses the map.
         orbit: the S1 orbit direction that `settings` has, and why; None where nothing was chosen.
+        batch_pixels: pixels that are classified at once; `acreage.croptype.memory` says what fits.
     """
 
     area: Box
@@ -42,6 +44,7 @@ class MapJob:
     settings: CubeSettings = field(default_factory=CubeSettings)
     note: str = ""
     orbit: OrbitChoice | None = None
+    batch_pixels: int = BATCH_PIXELS
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ def map_graph(job: MapJob) -> tuple[dict[str, Any], TrainedModel, str]:
     model.check_backscatter(job.settings.s1_unit)
     check_landcover(model.legend, job.settings.cropland_codes)
     digest = model_sha256(job.model)
-    context = {"model": str(job.model.resolve()), "model_sha256": digest}
+    context: dict[str, Any] = {"model": str(job.model.resolve()), "model_sha256": digest}
+    if job.batch_pixels != BATCH_PIXELS:
+        context["batch_pixels"] = job.batch_pixels
     return to_graph(map_cube(job.area, job.season, job.settings, context), "GTiff"), model, digest
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acreage.core.errors import InvalidInput
 from acreage.croptype.model import TrainedModel
+from acreage.croptype.udf_source.crop_type_udf import BATCH_PIXELS, choose_precision
 
 STEP = 256
-"""Batches are whole multiples of this many pixels."""
-WINDOW_BYTES = 24
-"""Bytes a pixel of the window, beside the cube itself: mask and its tests, result, numbers of kept pixels."""
+"""Batches are whole multiples of this many pixels; the smallest has as many."""
 FEATURE_ROWS = 6
 """Rows of (dekads, pixels) that making features holds at once, beside values and features."""
+LIBRARIES = 16_000_000
+"""Bytes that PyTorch's libraries take when they first compute, as measured."""
+FRAGMENTS = 1.3
+"""By which a process grows for each byte of a batch, as measured: freed arrays leave holes."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,12 @@ class InferenceMemory:
         values: what is gathered for a batch.
         features: the network's input, and what making it takes.
         activations: of the network, at their largest.
-        window: per pixel of a window, times its pixels.
     """
 
     model: int
     values: int
     features: int
     activations: int
-    window: int
 
     @property
     def batch(self) -> int:
@@ -39,20 +39,30 @@ class InferenceMemory:
         return self.values + self.features + self.activations
 
     @property
-    def total(self) -> int:
-        """All of it."""
-        return self.model + self.batch + self.window
+    def process(self) -> int:
+        """By how much a process grows that has loaded the model and classifies its first window."""
+        return self.model + LIBRARIES + round(FRAGMENTS * self.batch)
 
 
-def inference_memory(
-    model: TrainedModel, batch_pixels: int, window_pixels: int = 0, precision: str = "fp32"
-) -> InferenceMemory:
+@dataclass(frozen=True)
+class PlannedBatch:
+    """The batch that a job classifies in.
+
+    Attributes:
+        pixels: of the batch.
+        memory: bytes that it takes in each process of the UDF (`InferenceMemory.process`).
+    """
+
+    pixels: int
+    memory: int
+
+
+def inference_memory(model: TrainedModel, batch_pixels: int, precision: str = "fp32") -> InferenceMemory:
     """What the UDF takes for a model on the CPU.
 
     Args:
         model: with its network.
         batch_pixels: pixels of a batch.
-        window_pixels: of the largest window; 0 leaves the window out.
         precision: `fp32` or `bf16`; bf16 keeps a second copy of weights and input.
     """
     spec, network = model.spec, model.classifier.network
@@ -67,23 +77,19 @@ def inference_memory(
         values=4 * batch_pixels * dekads * len(spec.bands),
         features=4 * batch_pixels * (copies * series + FEATURE_ROWS * dekads + 4 * len(spec.static)),
         activations=4 * batch_pixels * (compiled.working_floats + results),
-        window=WINDOW_BYTES * window_pixels,
     )
 
 
-def batch_pixels_for(
-    model: TrainedModel, budget: int, window_pixels: int = 0, precision: str = "fp32", most: int = 4096
-) -> int:
-    """The largest batch, of at most `most` pixels, whose memory stays within `budget` bytes.
+def plan_batch(model: TrainedModel, room: int, most: int = BATCH_PIXELS) -> PlannedBatch:
+    """The largest batch, of at most `most` pixels, whose memory stays within `room` bytes, or the smallest.
 
-    Raises:
-        InvalidInput: not even the smallest batch does; says what would.
+    Whether the smallest fits is for the plan of the job to say, which knows all that the job needs.
     """
-    least = inference_memory(model, STEP, window_pixels, precision)
-    if least.total > budget:
-        raise InvalidInput(
-            f"Classifying takes at least {least.total / 1e6:.1f} MB, but {budget / 1e6:.1f} MB are left.",
-            hint="Give more memory, smaller windows, or a model with fewer members.",
-        )
-    steps = (budget - least.model - least.window) // least.batch
-    return int(min(most, STEP * steps))
+    # Precision is chosen where the UDF runs: where both may be, the one that takes more is planned.
+    precision = choose_precision("auto", model.classifier.bf16_disagreement, "cpu", cpu_has=True)
+    taken = 0
+    for pixels in range(STEP * max(most // STEP, 1), 0, -STEP):
+        taken = inference_memory(model, pixels, precision).process
+        if taken <= room:
+            return PlannedBatch(pixels, taken)
+    return PlannedBatch(STEP, taken)

@@ -38,7 +38,7 @@ Progress = Callable[[int, int, int, float], None]
 class TrainingOptions:
     """How a model is trained. Every field enters the training fingerprint."""
 
-    architecture: str = "patch_mlp"
+    architecture: str = "patch_cnn"
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the architecture; its own defaults otherwise."""
     members: int = 5

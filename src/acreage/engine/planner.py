@@ -41,7 +41,7 @@ def make_plan(
     Args:
         graph: as `parse_graph` gives it.
         catalog: where its collections are.
-        budget: memory and threads.
+        budget: memory and threads; its `udf` is what a UDF will take beyond what its process has when tried.
         udf: runner of user-defined functions; needed where the graph has one.
         quarantined: products that no job uses.
         without: names of rewrites that are not to be used (`REWRITES`).
@@ -57,7 +57,7 @@ def make_plan(
     nodes, outputs, sources = compile_graph(graph, catalog, udf)
     targets = [o.node for o in outputs]
     if udf is not None and any(isinstance(n.op, UdfOp) for n in nodes):
-        budget = replace(budget, udf=udf.resident_bytes())
+        budget = replace(budget, udf=budget.udf + udf.resident_bytes())
     found = Found()
     joins: tuple[str, ...] = ()
     if COMPOSITE not in without:

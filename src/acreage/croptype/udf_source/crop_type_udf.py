@@ -8,7 +8,7 @@ Context of the UDF (all of it is data, no code):
 
 - ``model``: path, or ``file://``, ``http://`` or ``https://`` address of the model file;
 - ``model_sha256``: hex digest which that file must have;
-- ``batch_pixels`` (optional, 2048): pixels of one batch; every batch has this shape, the last one is padded;
+- ``batch_pixels`` (optional, 1024): pixels of one batch; every batch has this shape, the last one is padded;
 - ``threads`` (optional, 1): threads that PyTorch may use in this process;
 - ``device`` (optional, ``auto``): ``cpu``, ``cuda``, or ``auto``, which takes CUDA where there is a device;
 - ``precision`` (optional, ``auto``): ``fp32``, ``bf16``, or ``auto``, which takes bf16 where the processor
@@ -51,7 +51,7 @@ MASK_BAND = "CROPLAND"
 OUTPUT_BANDS = ("class", "confidence")
 CODE_OUTSIDE, CODE_NOT_CROPLAND, CODE_NO_OBSERVATION = 0, 254, 255
 NO_CONFIDENCE = 255
-BATCH_PIXELS = 2048
+BATCH_PIXELS = 1024
 LIMIT = 6.0
 """Scaled values are cut off here: far outliers (a cloud's edge, a radio interference) must not rule."""
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -170,11 +170,12 @@ class FeatureMaker:
         self.spec = spec
         self.channels = len(spec.temporal)
         self.runs = _runs(spec)
+        self.ratios = tuple(_stretches([c.kind == "normalized_difference" for c in spec.temporal]))
         self.bands_of = {s: [i for i, b in enumerate(spec.bands) if sensor_of(b) == s] for s in spec.sensors}
         powers = {b for c in spec.channels if c.kind == "decibel" for b in c.sources}
         self.powers_of = {s: [i for i in at if spec.bands[i] in powers] for s, at in self.bands_of.items()}
-        self.offset = torch.tensor([[c.offset] for c in spec.temporal], device=device)
         self.factor = torch.tensor([[1 / c.scale] for c in spec.temporal], device=device)
+        self.offset = torch.tensor([[c.offset / c.scale] for c in spec.temporal], device=device)
 
     def empty(self, pixels: int, device: str = "cpu") -> Tensor:
         """An uninitialised series (T, channels + sensors, pixels) to be filled by `fill`."""
@@ -183,26 +184,26 @@ class FeatureMaker:
 
     def usable(self, raw: Tensor, sensor: str) -> Tensor:
         """(T, N) bool: the sensor's observation can be used; `raw` is (T, bands, N)."""
-        total = _bands(raw, self.bands_of[sensor]).sum(dim=1)
-        found = total.abs_() < math.inf
+        found = _sum(raw, self.bands_of[sensor]).abs_() < math.inf
         for i in self.powers_of[sensor]:
             found &= raw[:, i] > 0
         return found
 
-    def unscaled(self, raw: Tensor, out: Tensor) -> None:
-        """Write the channels before scaling into `out` (T, channels, N); any value where missing."""
+    def multiplied(self, raw: Tensor, out: Tensor, factor: Tensor) -> None:
+        """Write channels times `factor` (channels, 1) into `out` (T, channels, N), anything where missing."""
         for run in self.runs:
-            target = out[:, run.channels]
+            target, times = out[:, run.channels], factor[run.channels]
             a = raw[:, run.sources[0]]
             if run.kind == "linear":
-                target.copy_(a)
+                torch.mul(a, times, out=target)
             elif run.kind == "decibel":
-                torch.log10(a, out=target).mul_(10)
+                torch.log10(a, out=target).mul_(10 * times)
             else:
                 b = raw[:, run.sources[1]]
                 torch.sub(a, b, out=target).div_(a + b)
-                # Two zeros have no difference; a pair that cancels out ends at the limit, as its sign says.
-                target.nan_to_num_(nan=0.0)
+        for several in self.ratios:
+            # Two zeros have no difference; a pair that cancels out ends at the limit, as its sign says.
+            out[:, several].nan_to_num_(nan=0.0).mul_(factor[several])
 
     def fill(self, raw: Tensor, out: Tensor) -> Tensor:
         """Write the series of a batch into `out`; (N,) bool, whether anything was observed.
@@ -210,8 +211,8 @@ class FeatureMaker:
         `raw` (T, bands, N) float32; `out` as `empty` makes it.
         """
         values = out[:, : self.channels]
-        self.unscaled(raw, values)
-        values.sub_(self.offset).mul_(self.factor).clamp_(-LIMIT, LIMIT)
+        self.multiplied(raw, values, self.factor)
+        values.sub_(self.offset).clamp_(-LIMIT, LIMIT)
         bits, seen = values.view(torch.int32), torch.zeros(raw.shape[2], dtype=torch.bool, device=raw.device)
         for i, sensor in enumerate(self.spec.sensors):
             usable = self.usable(raw, sensor)
@@ -242,9 +243,15 @@ def first_known(values: Tensor) -> Tensor:
     return found
 
 
-def _bands(raw: Tensor, index: list[int]) -> Tensor:
+def _sum(raw: Tensor, index: list[int]) -> Tensor:
+    """(T, N) sum of bands of (T, bands, N); a few are faster one by one."""
+    if len(index) < 4:
+        total = raw[:, index[0]].clone()
+        for i in index[1:]:
+            total.add_(raw[:, i])
+        return total
     whole = slice(index[0], index[-1] + 1)
-    return raw[:, whole] if len(index) == whole.stop - whole.start else raw[:, index]
+    return (raw[:, whole] if len(index) == whole.stop - whole.start else raw[:, index]).sum(dim=1)
 
 
 def _stretches(chosen: Sequence[bool]) -> Iterator[slice]:
@@ -293,7 +300,7 @@ def raw_channels(values: Float, spec: FeatureSpec) -> list[Float]:
     maker, count = FeatureMaker(spec), len(values)
     raw = _pixels_last(values, _rounded(count))
     out = maker.empty(raw.shape[2])[:, : maker.channels]
-    maker.unscaled(raw, out)
+    maker.multiplied(raw, out, torch.ones_like(maker.factor))
     usable = {s: maker.usable(raw, s).numpy() for s in spec.sensors}
     made = {
         c.name: np.where(usable[c.sensor], out[:, i].numpy(), np.float32(np.nan))
@@ -477,8 +484,8 @@ class PatchMlp(nn.Module):
     ) -> None:
         super().__init__()
         self.patch = min(patch, steps)
-        last = steps - self.patch
-        self.starts = [*range(0, last, stride), last]
+        self.starts = _starts(steps, self.patch, stride)
+        self.levels = ((self.patch, tuple(self.starts)),)
         self.working_floats = len(self.starts) * width + static + max(width, hidden + classes)
         self.embedding = nn.Sequential(
             nn.Linear(self.patch * channels, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout)
@@ -500,7 +507,70 @@ class PatchMlp(nn.Module):
         return torch.as_tensor(self.head(torch.cat([together, static], dim=1)))
 
 
+class PatchCnn(nn.Module):
+    """Patches of dekads, patches of those, then a dense layer over the season: a convolution in two strides.
+
+    As `PatchMlp`, made of products of large matrices; the second level sees eight dekads at once with the
+    first level's bends between, for a quarter of the arithmetic of `TemporalCnn`.
+
+    ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        steps: int,
+        static: int,
+        classes: int,
+        patch: int = 4,
+        stride: int = 2,
+        width: int = 40,
+        joined: int = 3,
+        joined_stride: int = 2,
+        joined_width: int = 64,
+        hidden: int = 96,
+        dropout: float = 0.3,
+        level_dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        first = min(patch, steps)
+        starts = _starts(steps, first, stride)
+        second = min(joined, len(starts))
+        self.levels = ((first, tuple(starts)), (second, tuple(_starts(len(starts), second, joined_stride))))
+        places = len(self.levels[1][1])
+        self.working_floats = len(starts) * width + (places + 1) * joined_width + static
+        self.working_floats += max(width, hidden + classes)
+        self.embedding = _level(first * channels, width, level_dropout)
+        self.joining = _level(second * width, joined_width, level_dropout)
+        self.head = nn.Sequential(
+            nn.Linear(joined_width * places + static, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, classes),
+        )
+
+    def forward(self, series: Tensor, static: Tensor) -> Tensor:
+        """Logits (N, classes)."""
+        n, rows = len(series), series.permute(0, 2, 1)
+        for (size, starts), layers in zip(self.levels, (self.embedding, self.joining), strict=True):
+            patches = torch.cat([rows[:, start : start + size].reshape(n, -1) for start in starts])
+            rows = layers(patches).reshape(len(starts), n, -1).permute(1, 0, 2)
+        return torch.as_tensor(self.head(torch.cat([rows.reshape(n, -1), static], dim=1)))
+
+
+def _starts(steps: int, patch: int, stride: int) -> list[int]:
+    """Where patches start; the last one ends with the steps."""
+    last = steps - patch
+    return [*range(0, last, stride), last]
+
+
+def _level(inputs: int, width: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
+
+
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "patch_cnn": PatchCnn,
     "patch_mlp": PatchMlp,
     "temporal_cnn": TemporalCnn,
     "gru": Gru,
@@ -526,50 +596,54 @@ class Ensemble(nn.Module):
         return self.logits(series, static).softmax(dim=1).mean(dim=0).T
 
 
-class MergedPatchMlp(nn.Module):
-    """An ensemble of `PatchMlp` as one network: the first layers of all members are one product.
+class MergedPatches(nn.Module):
+    """An ensemble of `PatchMlp` or of `PatchCnn` as one network: the first layers of all are one product.
 
     Normalisations are part of the weights. Only for inference.
     """
 
-    def __init__(self, members: Sequence[PatchMlp]) -> None:
+    def __init__(self, members: Sequence[PatchMlp | PatchCnn]) -> None:
         super().__init__()
         plain = [fused(copy.deepcopy(m).eval()) for m in members]
-        first, second, third = ([_linear(m, name, at) for m in plain] for name, at in _PATCH_LAYERS)
-        self.patch, self.starts = members[0].patch, members[0].starts
+        # In each member's own order: one layer a level, then two of the head.
+        first, *others = zip(
+            *([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True
+        )
+        self.levels = members[0].levels
         self.working_floats = len(members) * members[0].working_floats
         self.embed = _constant(torch.cat([m.weight for m in first]))
         self.embed_bias = _constant(torch.cat([m.bias for m in first]).unsqueeze(1))
-        self.mix = _constant(torch.stack([m.weight for m in second]))
-        self.mix_bias = _constant(torch.stack([m.bias for m in second]).unsqueeze(2))
-        self.last = _constant(torch.stack([m.weight for m in third]))
-        self.last_bias = _constant(torch.stack([m.bias for m in third]).unsqueeze(2))
+        self.weights = nn.ParameterList(_constant(torch.stack([m.weight for m in layer])) for layer in others)
+        self.biases = nn.ParameterList(
+            _constant(torch.stack([m.bias for m in layer]).unsqueeze(2)) for layer in others
+        )
 
     def logits(self, series: Tensor, static: Tensor) -> Tensor:
         """(members, classes, N)."""
-        dekads = series.permute(2, 1, 0)
-        members, width, n = len(self.mix), len(self.embed) // len(self.mix), len(series)
-        embedded = series.new_empty((members, len(self.starts) * width + static.shape[1], n))
-        for i, start in enumerate(self.starts):
-            patch = dekads[start : start + self.patch].reshape(-1, n)
-            made = torch.addmm(self.embed_bias, self.embed, patch).view(members, width, n)
-            torch.clamp(made, min=0, out=embedded[:, i * width : (i + 1) * width])
-        if static.shape[1]:
-            embedded[:, len(self.starts) * width :] = static.T
-        mixed = torch.baddbmm(self.mix_bias, self.mix, embedded).relu_()
-        return torch.baddbmm(self.last_bias, self.last, mixed)
+        dekads, n = series.permute(2, 1, 0), len(series)
+        members, extra = len(self.weights[0]), static.shape[1]
+        rows = series
+        for depth, (size, starts) in enumerate(self.levels):
+            width = len(self.embed) // members if depth == 0 else self.weights[depth - 1].shape[1]
+            more = extra if depth == len(self.levels) - 1 else 0
+            given, rows = rows, series.new_empty((members, len(starts) * width + more, n))
+            for i, start in enumerate(starts):
+                if depth == 0:
+                    patch = dekads[start : start + size].reshape(-1, n)
+                    made = torch.addmm(self.embed_bias, self.embed, patch).view(members, width, n)
+                else:
+                    below = self.weights[depth - 1].shape[2] // size
+                    patch = given[:, start * below : (start + size) * below]
+                    made = torch.baddbmm(self.biases[depth - 1], self.weights[depth - 1], patch)
+                torch.clamp(made, min=0, out=rows[:, i * width : (i + 1) * width])
+        if extra:
+            rows[:, -extra:] = static.T
+        mixed = torch.baddbmm(self.biases[-2], self.weights[-2], rows).relu_()
+        return torch.baddbmm(self.biases[-1], self.weights[-1], mixed)
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
         """Probabilities (N, classes)."""
         return self.logits(series, static).softmax(dim=1).mean(dim=0).T
-
-
-_PATCH_LAYERS = (("embedding", 0), ("head", 0), ("head", 1))
-
-
-def _linear(member: nn.Module, part: str, place: int) -> nn.Linear:
-    layers = [m for m in member.get_submodule(part).children() if isinstance(m, nn.Linear)]
-    return layers[place]
 
 
 def _constant(values: Tensor) -> nn.Parameter:
@@ -601,12 +675,14 @@ def _fused_layers(layers: list[nn.Module]) -> list[nn.Module]:
     return out
 
 
-def inference_form(network: Ensemble) -> Ensemble | MergedPatchMlp:
+def inference_form(network: Ensemble) -> Ensemble | MergedPatches:
     """A copy of a trained ensemble that does the same with less arithmetic."""
-    members = [m for m in network.members if isinstance(m, PatchMlp)]
-    form: Ensemble | MergedPatchMlp
-    if len(members) == len(network.members):
-        form = MergedPatchMlp(members)
+    form: Ensemble | MergedPatches
+    for kind in (PatchCnn, PatchMlp):
+        members = [m for m in network.members if isinstance(m, kind)]
+        if len(members) == len(network.members):
+            form = MergedPatches(members)
+            break
     else:
         form = Ensemble([fused(copy.deepcopy(m).eval()) for m in network.members])
     return form.eval().requires_grad_(requires_grad=False)
@@ -638,10 +714,10 @@ class Classifier:
     """Share of samples whose class differs in bf16; None where nobody compared."""
 
     @functools.cached_property
-    def _forms(self) -> dict[tuple[str, torch.dtype], Ensemble | MergedPatchMlp]:
+    def _forms(self) -> dict[tuple[str, torch.dtype], Ensemble | MergedPatches]:
         return {}
 
-    def compiled(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Ensemble | MergedPatchMlp:
+    def compiled(self, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Ensemble | MergedPatches:
         """The network as it runs: `inference_form` of it, made once for a device and a dtype."""
         if (device, dtype) not in self._forms:
             self._forms[device, dtype] = inference_form(self.network).to(device, dtype)
