@@ -59,7 +59,7 @@ def test_every_registered_process_is_drawn() -> None:
 def test_windowed_is_whole_for_every_process_on_cubes(
     process_id: str, address: str, catalog: Catalog
 ) -> None:
-    @settings(max_examples=4, **DRAW_ONLY)
+    @settings(max_examples=2, **DRAW_ONLY)
     @given(graph=graphs_with(process_id, catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert process_id in {n["process_id"] for n in graph.values()}
@@ -72,7 +72,7 @@ def test_windowed_is_whole_for_every_process_on_cubes(
 def test_windowed_is_whole_for_every_process_in_callbacks(
     process_id: str, address: str, catalog: Catalog
 ) -> None:
-    @settings(max_examples=4, **DRAW_ONLY)
+    @settings(max_examples=2, **DRAW_ONLY)
     @given(graph=graphs_calling(process_id, PROCESSES[process_id][0], catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, window)
@@ -83,7 +83,7 @@ def test_windowed_is_whole_for_every_process_in_callbacks(
 def test_windowed_is_whole_for_user_defined_functions(
     address: str, catalog: Catalog, udf_runner: ProcessUdfRunner
 ) -> None:
-    @settings(max_examples=5, **DRAW_ONLY)
+    @settings(max_examples=3, **DRAW_ONLY)
     @given(graph=graphs_with("run_udf", catalog, address, udf_runner))
     def check(graph: Mapping[str, Any]) -> None:
         assert_windows_agree(graph, catalog, 16, udf=udf_runner)
@@ -92,7 +92,7 @@ def test_windowed_is_whole_for_user_defined_functions(
 
 
 def test_windowed_is_whole_for_random_graphs(address: str, catalog: Catalog) -> None:
-    @settings(max_examples=35, **DRAW_ONLY)
+    @settings(max_examples=20, **DRAW_ONLY)
     @given(graph=graphs(catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, 7, window)
