@@ -1,15 +1,14 @@
 """One process with all its children: what it took of processor, time and memory.
 
-Memory is the proportional set size summed over the tree, sampled every 50 ms: a page that several processes
-share is counted once, and the page cache of files that are only read and written is not counted. Processor
-seconds are those of the process and of all children that it waited for.
+Memory is the proportional set size summed over the tree (`engine.memory`), looked at every 50 ms: a page that
+several processes share is counted once, and the page cache of files that are only read and written is not.
+Processor seconds are those of the process and of all children that it waited for.
 """
 
 from __future__ import annotations
 
 import compileall
 import os
-import re
 import subprocess
 import tempfile
 import threading
@@ -19,13 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import acreage
 from acreage.core.errors import AcreageError
+from acreage.engine.memory import PeakMemory
 
 INTERVAL_S = 0.05
-_PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _TAIL = 2000
 
 
@@ -115,40 +112,22 @@ def run_measured(
         )
 
 
-def tree_memory(pid: int) -> int:
-    """Proportional set size of a process and its children, bytes; resident size where the system has none."""
-    try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    return sum(_memory(process) for process in tree)
-
-
-def _memory(process: psutil.Process) -> int:
-    try:
-        found = _PSS.search(Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii"))
-        return int(found[1]) * 1024 if found else int(process.memory_info().rss)
-    except (psutil.Error, ProcessLookupError):  # it has just ended
-        return 0
-    except OSError:
-        try:
-            return int(process.memory_info().rss)
-        except psutil.Error:
-            return 0
-
-
 class _Watch(threading.Thread):
     """Samples the memory of a tree until it is told to end."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(name="memory", daemon=True)
-        self.pid, self.peak = pid, 0
+        self._memory = PeakMemory(pid)
         self._over = threading.Event()
+
+    @property
+    def peak(self) -> int:
+        """Bytes."""
+        return self._memory.peak.bytes
 
     def run(self) -> None:
         while not self._over.wait(INTERVAL_S):
-            self.peak = max(self.peak, tree_memory(self.pid))
+            self._memory.look()
 
     def end(self) -> None:
         self._over.set()

@@ -37,9 +37,10 @@ class Peak:
 
 
 class PeakMemory:
-    """Looks at the process tree from time to time."""
+    """Looks at a process tree from time to time: this process and its children, or those of `pid`."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int | None = None) -> None:
+        self.pid = os.getpid() if pid is None else pid
         self.peak = Peak()
         self.stage = ""
         self._resident = 0
@@ -55,7 +56,7 @@ class PeakMemory:
         """Measure now. The exact measure is taken only where the cheap upper bound has grown."""
         # Looking for children costs more than all else here.
         if self._looks % _LOOKS_A_LIST == 0:
-            self._tree = _tree(os.getpid())
+            self._tree = _tree(self.pid)
         self._looks += 1
         tree = self._tree
         resident = sum(map(_resident, tree))
