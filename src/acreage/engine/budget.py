@@ -98,8 +98,8 @@ def window_bytes(program: Program, window: Box | None) -> int:
         live += sizes[index]
         working = max((sizes[s] for s in node.inputs), default=sizes[index] // 4)
         if isinstance(node.op, UdfOp):
-            # Handed over as floats, once more in memory that the other process sees, and gathered there into
-            # batches beside what the function makes of them.
+            # Handed over in memory that the other process sees, and gathered there into batches beside what
+            # the function makes of them.
             working *= 6
         peak = max(peak, live + working)
         for source in dict.fromkeys(node.inputs):

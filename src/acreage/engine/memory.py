@@ -82,6 +82,17 @@ def reuse_memory() -> None:
         mallopt(parameter, value)
 
 
+def give_back_memory() -> None:
+    """Return what the allocator of this process keeps for later to the system, where the C library can.
+
+    The next stage of a job needs other sizes; what the last one used would stay beside them.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return
+
+
 @contextmanager
 def watched() -> Iterator[PeakMemory]:
     """Measure every tenth of a second until the block ends."""

@@ -157,9 +157,12 @@ def udf_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def to_labelled(cube: Cube) -> LabelledArray:
     """A cube as a UDF sees it: floats with NaN for null, labels as text and numbers."""
-    values: Array = cube.values.astype(udf_dtype(cube.meta.dtype))
-    if cube.valid is not None:
-        values[~cube.valid] = np.nan
+    # NaN stands under the nulls of floats already: these are handed over as they are.
+    values: Array = cube.values
+    if cube.meta.dtype.kind != "f":
+        values = values.astype(udf_dtype(cube.meta.dtype))
+        if cube.valid is not None:
+            values[~cube.valid] = np.nan
     labels = labels_for_udf(cube.meta)
     attrs = {"crs": cube.meta.grid.crs} if cube.meta.is_raster else {}
     temporal = tuple(d.name for d in cube.dims if d.type == "temporal")

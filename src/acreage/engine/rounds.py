@@ -21,10 +21,11 @@ from acreage.core.grid import Box
 from acreage.core.inputs import AssetKey, InputAsset, ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.completeness import InputsUnaccounted, Ledger, account, concerns
-from acreage.engine.composites.task import CompositeTask, is_plain_median
+from acreage.engine.composites.task import MAPS, CompositeTask, is_plain_median
 from acreage.engine.derived import DerivedCube
 from acreage.engine.executors import Executor
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, gathered, geometry_task
+from acreage.engine.memory import give_back_memory
 from acreage.engine.plan import Context, Fault, Plan, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program
 from acreage.engine.sources import SourceOp
@@ -183,6 +184,8 @@ class Rounds:
             if state.made_of is not None:
                 self._total += len(todo)
             self._run_stage(number, stage, todo, folder)
+            MAPS.clear()
+            give_back_memory()
             state.version += 1
             state.made_of = self._versions(stage)
             if self._drop():

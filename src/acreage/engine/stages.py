@@ -16,6 +16,7 @@ from acreage.engine.derived import derived_stage
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, shapes_on
 from acreage.engine.plan import PlanNode, Stage
 from acreage.engine.program import Program
+from acreage.engine.sources import SourceOp
 from acreage.processes.vectors import geometry_windows
 
 WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
@@ -118,9 +119,33 @@ def _windows(nodes: Sequence[PlanNode], stage: Stage, box: Box, budget: Budget) 
             strips = _strips(box, number)
             if strips and max(window_bytes(program, strip) for strip in strips) <= budget.share:
                 return strips
+        if whole := _whole_rows(program, box, budget):
+            return whole
     size = _window_size(nodes, stage, box, budget)
     _check_count(box, size, nodes[stage.targets[0]].key)
     return tuple(box.windows(size, size)) or (box,)
+
+
+def _whole_rows(program: Program, box: Box, budget: Budget) -> tuple[Box, ...]:
+    """Strips of whole rows where a stage reads nothing but the same rows of scratch, and these fit.
+
+    Whole rows lie together in a scratch file. Parts of rows are read page by page: several times as many
+    bytes, and the process holds them all at once.
+    """
+    if any(isinstance(program.nodes[i].op, SourceOp) for i in program.order) or not program.given:
+        return ()
+    number = budget.at_once
+    while number <= box.height:
+        edges = [box.y0 + box.height * n // number for n in range(number + 1)]
+        strips = tuple(replace(box, y0=top, y1=bottom) for top, bottom in pairwise(edges))
+        strip = max(strips, key=lambda s: s.height)
+        regions = program.regions(strip)
+        if any((r := regions.get(g)) is not None and r.height != strip.height for g in program.given):
+            return ()
+        if window_bytes(program, strip) <= budget.share:
+            return strips
+        number *= 2
+    return ()
 
 
 def _strips(box: Box, number: int) -> tuple[Box, ...]:

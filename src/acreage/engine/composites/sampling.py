@@ -221,6 +221,11 @@ class SampleMaps:
         self._making: dict[tuple[Grid, Box, str], threading.Lock] = {}
         self._maps: OrderedDict[tuple[Grid, Box, str], SampleMap] = OrderedDict()
 
+    def clear(self) -> None:
+        """Forget all maps."""
+        with self._lock:
+            self._maps.clear()
+
     def get(self, source: Grid, window: Box, method: str) -> SampleMap:
         """The map, made by the first thread that asks for it."""
         key = (source, window, method)
