@@ -83,7 +83,7 @@ def simulated(recipe: pixel_series.Recipe) -> Experiment:
     seen = np.array([position[name] for name in made.noisy_labels.tolist()], np.int64)
     splits = ((0, np.flatnonzero(made.training), np.flatnonzero(~made.training)),)
     blocks = np.unique(labelled.samples.regions, return_inverse=True)[1]
-    options = TrainingOptions(members=2, epochs=32, patience=32, batch=64, learning_rate=4e-3)
+    options = TrainingOptions(members=2, epochs=8, patience=8, batch=64, learning_rate=4e-3)
     return Experiment("simulated", labelled, seen, splits, blocks, options)
 
 
