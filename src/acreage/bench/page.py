@@ -36,7 +36,7 @@ CPU seconds are those of the whole process and of all its children, user and sys
 writing the output included; of the rows *decode* and *writing* the work alone counts. *Decode, needed
 blocks* reads every block once that a kept pixel's support touches, with rasterio on one thread: no
 resampling, nothing written. *Decode, all blocks* reads all that the area touches. Memory is the
-proportional set size summed over the process tree, sampled every 50 ms; the page cache of written files is
+proportional set size summed over the process tree, looked at every 50 ms; the page cache of written files is
 not in it. What is compared was run in turn (A B C, A B C, ...) in one call of the command; medians are
 shown, and ratios are medians of the ratios of the rounds. All archives are simulated
 (docs/simulation.md). Caches of catalogs and of looked-at files are empty at the start of every run; the page
@@ -54,7 +54,7 @@ def page_text(results: Results) -> str:
         "",
         "<!-- Written by `acreage bench --docs docs` from docs/benchmarks.json; do not edit. -->",
         "",
-        f"Measured by `{results.command}` on {_machine(results)}.",
+        f"Measured on {_machine(results)}. Every part names its command.",
         "",
         _WORDS,
     ]
@@ -130,7 +130,8 @@ def _part(part: PartResult) -> list[str]:
     if part.when:
         rounds = max((len(row.wall_seconds) for row in part.rows), default=0)
         often = f"{rounds} rounds" if rounds > 1 else "once"
-        lines += [f"Measured {part.when[:10]}, {often}.", ""]
+        by = f", by `{part.command}`" if part.command else ""
+        lines += [f"Measured {part.when[:10]}, {often}{by}.", ""]
     if part.rows:
         header = ("case", "run", "CPU s", "wall s", "peak GB", "to the floor")
         with_floor = any(part.find(case, NEEDED) for case in part.cases)

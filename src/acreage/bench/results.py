@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -89,6 +90,7 @@ class PartResult:
         rows: the measurements.
         skipped: (what, why) was not measured.
         when: UTC, when it ended.
+        command: that measured it.
     """
 
     part: str
@@ -96,6 +98,7 @@ class PartResult:
     rows: tuple[Row, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     when: str = ""
+    command: str = ""
 
     def find(self, case: str, name: str) -> Row | None:
         """The row of a case and name."""
@@ -139,11 +142,11 @@ def write_part(folder: Path, found: PartResult) -> PartResult:
     """Keep a part's numbers as `raw/<part>.json`; it appears whole or not at all.
 
     Returns:
-        The part with the time of its end.
+        The part with the time of its end, and its command.
     """
     path = folder / "raw" / f"{found.part}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    stamped = replace(found, when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    stamped = replace(found, when=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), command=_command())
     _write(path, {"machine": machine(), "part": asdict(stamped)})
     return stamped
 
@@ -203,11 +206,11 @@ def part_of(data: Mapping[str, Any]) -> PartResult:
         for row in data["rows"]
     )
     skipped = tuple((what, why) for what, why in data["skipped"])
-    return PartResult(data["part"], data["about"], rows, skipped, data["when"])
+    return PartResult(data["part"], data["about"], rows, skipped, data["when"], data.get("command", ""))
 
 
 def _command() -> str:
-    return " ".join(["acreage", *sys.argv[1:]])
+    return shlex.join(["acreage", *sys.argv[1:]])
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
