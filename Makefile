@@ -32,7 +32,7 @@ demo: $(STAMP) ## the whole chain on two small simulated tiles, with a picture
 	@echo "make demo: the chain ran from archive to maps; the lines above say where its files are."
 
 test: $(STAMP) ## the default test suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 	@echo "make test: every test of the default suite passed. The slow ones: make proof."
 
 proof: $(STAMP) ## the slow proofs
