@@ -240,6 +240,17 @@ def test_the_command_inspects_unless_it_is_told_not_to_and_records_it(
 # --- inspections ---
 
 
+def test_only_items_that_the_outputs_need_pixels_of_are_looked_at(archive: Archive) -> None:
+    # The reducer stands between, so that the load itself is of the whole area.
+    part = node("filter_bbox", extent=extent(20, 20))
+    plan = archive.plan(chain(load(["B04", "SCL"], AREA, MARCH), over_time(), part))
+    assert {e.item for e in plan.expected if e.state == "expected"} == set(ITEMS)
+    looked = {i.id: group.bands for group in plan.inspections for i in group.items}
+    assert looked == dict.fromkeys([f"west{n}" for n in range(3)], ("B04", "SCL"))
+    whole = archive.plan(chain(load(["B04", "SCL"], AREA, MARCH), over_time()))
+    assert {i.id for group in whole.inspections for i in group.items} == set(ITEMS)
+
+
 def test_an_inspection_is_not_repeated_until_a_file_changes(archive: Archive, tmp_path: Path) -> None:
     looked: list[str] = []
 

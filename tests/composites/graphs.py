@@ -107,6 +107,28 @@ def composite(
     return _without_unused(graph)
 
 
+def one_load(mask: str, *, crs: int = 3035) -> Graph:
+    """All bands in one load, which masks itself: by `dilation`, `element` or `picked` (of the SCL band)."""
+    graph: Graph = {"s2": load(["B04", "B8A", "SCL"], extent(2 * COLUMNS - OVERLAP, ROWS), DAYS)}
+    graph["on"] = node("resample_spatial", data="@s2", resolution=10, projection=crs, method="near")
+    element = {"data": of("data"), "label": "SCL"}
+    reducer = {"process_graph": {"e": {"process_id": "array_element", "arguments": element}}}
+    reducer["process_graph"]["c"] = {
+        "process_id": "gte", "arguments": {"x": {"from_node": "e"}, "y": 8}, "result": True
+    }  # fmt: skip
+    graph["classes"] = node("filter_bands", data="@on", bands=["SCL"])
+    graph["picked"] = node("apply", data="@classes", process=clouds_by_classes([8, 9]))
+    graph["element"] = node("reduce_dimension", data="@on", dimension="bands", reducer=reducer)
+    graph["masked"] = node("mask", data="@on", mask=f"@{mask}")
+    if mask == "dilation":
+        graph["masked"] = node("mask_scl_dilation", data="@on")
+    graph["wanted"] = node("filter_bands", data="@masked", bands=["B04", "B8A"])
+    median = callback("median", data=of("data"))
+    graph["made"] = node("aggregate_temporal_period", data="@wanted", period="dekad", reducer=median)
+    graph["save"] = {**node("save_result", data="@made", format="netCDF"), "result": True}
+    return _without_unused(graph)
+
+
 def _masks(scl: str, cover: str) -> Graph:
     return {
         "dilated_band": node(

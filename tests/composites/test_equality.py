@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from tests.composites.graphs import Graph, composite
+from tests.composites.graphs import Graph, composite, one_load
 from tests.composites.scenes import DATES, make_scenes, plain_composite, write_scenes
 from tests.support.engine_runs import MEMORY, assert_same_cube, cubes_of
 
@@ -94,6 +94,11 @@ def test_masks_may_be_combined_reordered_and_made_in_any_way(
     catalog: Catalog, masks: tuple[str, ...]
 ) -> None:
     assert fires(assert_equal(composite(masks, interpolate=True), catalog, None))
+
+
+@pytest.mark.parametrize("mask", ["dilation", "element", "picked"])
+def test_a_load_may_be_masked_by_a_band_of_its_own(catalog: Catalog, mask: str) -> None:
+    assert fires(assert_equal(one_load(mask), catalog, None))
 
 
 def test_counts_come_from_the_same_reading(catalog: Catalog) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.composites.graphs import composite
+from tests.composites.graphs import composite, one_load
 from tests.composites.scenes import DATES, make_scenes, write_scenes
 from tests.composites.test_equality import planned
 from tests.support.engine_runs import assert_same_cube, cubes_of, settled
@@ -37,6 +37,17 @@ def test_files_of_dates_that_are_wholly_masked_are_not_read(tmp_path: Path) -> N
     assert_same_cube(whole["save"], cubes["save"])
     fates = {(a.item, a.band): a.kind for a in result.inputs.assets if DATES[1].replace("-", "") in a.item}
     assert {kind for (_, band), kind in fates.items() if band == "B04"} == {"masked"}
+
+
+@pytest.mark.parametrize("mask", ["dilation", "element", "picked"])
+def test_masks_read_no_other_band_of_the_load(tmp_path: Path, mask: str) -> None:
+    made = make_scenes(np.random.default_rng(5), DATES)
+    for granule in made[2:4]:  # both granules of the second date
+        granule.scl[:] = 9
+    catalog = open_catalog(str(write_scenes(tmp_path, made)))
+    _, result = settled(planned(one_load(mask, crs=32631), catalog))
+    fates = {(a.band, a.kind) for a in result.inputs.assets if DATES[1].replace("-", "") in a.item}
+    assert fates == {("SCL", ""), ("B04", "masked"), ("B8A", "masked")}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.5, 1.0])

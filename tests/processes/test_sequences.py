@@ -120,6 +120,8 @@ def test_gaps_equal_numpy_interp_and_ends_stay(dtype: str, data: st.DataObject, 
         places = [float(i) for i in range(n)]
     result = call("array_interpolate_linear", data=Masked(array.values, array.valid, True, labels))
     assert result.labels == labels
+    assert result.normal
+    assert result.valid is None or np.isnan(result.values[~result.valid]).all()
     for column, after in zip(columns(array), columns(result), strict=True):
         assert_same(after, gaps_filled(column, places), np.float64 if dtype == "float64" else np.float32)
 

@@ -28,12 +28,15 @@ class Masked:
         valid: boolean array of the same shape, or None where all values are valid.
         is_array: True where axis 0 is an openEO array's axis; False where each element is an openEO scalar.
         labels: the labels of axis 0 (band names, datetime64 dates, numbers), where the array is labelled.
+        normal: whether `null_like` is known to stand under every invalid place, so that nobody has to put it
+            there.
     """
 
     values: Array
     valid: BoolArray | None = None
     is_array: bool = False
     labels: tuple[Any, ...] | None = None
+    normal: bool = False
 
     def __post_init__(self) -> None:
         if self.valid is not None and self.valid.shape != self.values.shape:

@@ -43,6 +43,7 @@ from acreage.processes.registry import (
     cube_processes,
 )
 from acreage.processes.resampling import cube_target_grid, target_grid
+from acreage.processes.scl_dilation import DEFAULTS, scl_band
 from acreage.processes.vectors import load_geojson
 
 OWN_GRID = GridRequest()
@@ -144,20 +145,38 @@ class Compiler:
         )
         if udf is not None:
             return self._udf_process(node, udf, inputs)
-        meta = process.describe(**metas)
-        by_name = process.footprints(**metas, out=meta)
-        footprints: list[Footprint] = [POINTWISE] * len(inputs)
-        for name, value in arguments.items():
-            if isinstance(value, InputRef) and name in by_name:
-                footprints[value.position] = by_name[name]
         if (
             process.grid_transparent
             and isinstance(node.arguments.get("data"), NodeRef)
             and node.arguments["data"].index in self.open_grid
         ):
             self.open_grid.add(index)
-        op = ProcessOp(node.process_id, arguments)
-        return self._add(PlanNode(node.key, node.process_id, tuple(inputs), tuple(footprints), meta, op))
+        if node.process_id == "mask_scl_dilation":
+            return self._mask_scl_dilation(node.key, process.describe(**metas), arguments, inputs)
+        return self._made(node.key, node.process_id, arguments, inputs)
+
+    def _made(self, key: str, process_id: str, arguments: Mapping[str, Any], inputs: list[int]) -> int:
+        """A node of a process; `InputRef` in its arguments stands for the input of that position."""
+        process = cube_processes()[process_id]
+        metas = {n: fill(v, [self.nodes[i].meta for i in inputs]) for n, v in arguments.items()}
+        meta = process.describe(**metas)
+        by_name = process.footprints(**metas, out=meta)
+        footprints: list[Footprint] = [POINTWISE] * len(inputs)
+        for name, value in arguments.items():
+            if isinstance(value, InputRef) and name in by_name:
+                footprints[value.position] = by_name[name]
+        op = ProcessOp(process_id, arguments)
+        return self._add(PlanNode(key, process_id, tuple(inputs), tuple(footprints), meta, op))
+
+    def _mask_scl_dilation(
+        self, key: str, meta: CubeMeta, arguments: Mapping[str, Any], inputs: list[int]
+    ) -> int:
+        """As the processes that it consists of: what comes after them sees a mask, as any other."""
+        name, given = scl_band(meta, arguments["scl_band_name"]), inputs[arguments["data"].position]
+        only = {"data": InputRef(0)}
+        scl = self._made(key, "filter_bands", {**only, "bands": [name], "wavelengths": None}, [given])
+        cloud = self._made(key, "to_scl_dilation_mask", {**only, **DEFAULTS}, [scl])
+        return self._made(key, "mask", {**only, "mask": InputRef(1), "replacement": None}, [given, cloud])
 
     def _argument(self, value: Any, inputs: list[int], request: GridRequest) -> Any:
         """An argument with constants put in, and an `InputRef` for every cube."""

@@ -119,28 +119,39 @@ def _in_quarantine(entry: QuarantineEntry) -> str:
 
 
 def inspections(
-    nodes: Sequence[PlanNode], sources: Sequence[SourceSummary], expected: Sequence[Expectation]
+    nodes: Sequence[PlanNode],
+    sources: Sequence[SourceSummary],
+    expected: Sequence[Expectation],
+    needed: Mapping[int, Box | None],
 ) -> tuple[Inspection, ...]:
-    """What to look at before the first window: each item once, with all bands that any load needs of it."""
+    """What to look at before the first window: each item once, with all bands that any load needs of it.
+
+    Args:
+        nodes: of the plan.
+        sources: its searches.
+        expected: from `expectations`.
+        needed: the pixels that the outputs need of every node; what has none there is not looked at.
+    """
+    failed = {e.key[:2] for e in expected if e.state == "failed"}
+    usable = {e.key for e in expected if e.state == "expected" and e.key[:2] not in failed}
     bands: dict[ItemKey, set[str]] = {}
-    out = {(e.collection, e.item) for e in expected if e.state == "failed"}
-    for e in expected:
-        if e.state == "expected" and (e.collection, e.item) not in out:
-            bands.setdefault((e.collection, e.item), set()).add(e.band)
-    seen: set[ItemKey] = set()
-    result = []
+    first: dict[ItemKey, tuple[SourceItem, Bounds]] = {}
     for source in sources:
-        box = nodes[source.node].meta.box
-        assert box is not None
-        groups: dict[tuple[str, ...], list[SourceItem]] = {}
+        node, box = nodes[source.node], needed.get(source.node)
+        if box is None:
+            continue
+        assert isinstance(node.op, SourceOp)
+        area = _degrees(box)
         for item in source.items:
             key = (source.collection, item.id)
-            if key in bands and key not in seen:
-                seen.add(key)
-                groups.setdefault(tuple(sorted(bands[key])), []).append(item)
-        area = _degrees(box)
-        result += [Inspection(source.collection, tuple(i), names, area) for names, i in groups.items()]
-    return tuple(result)
+            named = {b for b in (*node.op.bands, node.op.reference) if (*key, b) in usable}
+            if named and concerns(item, box, node.op.method):
+                bands.setdefault(key, set()).update(named)
+                first.setdefault(key, (item, area))
+    groups: dict[tuple[str, tuple[str, ...], Bounds], list[SourceItem]] = {}
+    for key, (item, area) in first.items():
+        groups.setdefault((key[0], tuple(sorted(bands[key])), area), []).append(item)
+    return tuple(Inspection(name, tuple(i), names, area) for (name, names, area), i in groups.items())
 
 
 def _degrees(box: Box) -> Bounds:

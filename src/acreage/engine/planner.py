@@ -13,7 +13,7 @@ from acreage.engine.compiler import compile_graph
 from acreage.engine.completeness import expectations, inspections
 from acreage.engine.composites.find import REWRITE as COMPOSITE
 from acreage.engine.composites.find import Found, find_composites
-from acreage.engine.demand import needed_by
+from acreage.engine.demand import demanded, needed_by
 from acreage.engine.estimate import estimate
 from acreage.engine.graph import Graph
 from acreage.engine.joins import REWRITE as JOIN
@@ -77,7 +77,7 @@ def make_plan(
             dict.fromkeys((*found.notes, *joins, *(n for source in sources for n in _notes(source))))
         ),
         expected=expected,
-        inspections=inspections(nodes, sources, expected),
+        inspections=inspections(nodes, sources, expected, demanded(nodes, targets)),
     )
 
 

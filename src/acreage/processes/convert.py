@@ -67,6 +67,8 @@ def from_result(result: Masked, shape: tuple[int, ...], meta: CubeMeta, axis: in
     if axis is not None:
         values = np.moveaxis(values, 0, axis)
         valid = None if valid is None else np.moveaxis(valid, 0, axis)
+    if result.normal:
+        return Cube(values, None if valid is None or valid.all() else valid, meta)
     return Cube.of(values, valid, meta)
 
 

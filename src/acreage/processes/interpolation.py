@@ -32,7 +32,9 @@ def array_interpolate_linear(data: Any) -> Any:
     out_valid = np.zeros(values.shape, bool)
     fill_gaps(values, valid, masked, _positions(ready), out, out_valid)
     shape = ready.values.shape
-    result = Masked(out.reshape(shape), out_valid.reshape(shape) if masked else None, True, ready.labels)
+    result = Masked(
+        out.reshape(shape), out_valid.reshape(shape) if masked else None, True, ready.labels, normal=True
+    )
     return result if holds_pixels(data) else plain(result)
 
 

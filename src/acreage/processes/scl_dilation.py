@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,14 @@ THRESHOLD_1, THRESHOLD_2 = 0.057, 0.025  # of the convolved masks, as the federa
 CLEAR_VALUES, CLOUD_VALUES = (2, 4, 5, 6, 7), (3, 8, 9, 10, 11)
 KERNEL_1, KERNEL_2 = 17, 201
 NO_DATA = 0  # SCL's own class for no data, which catalogs state as its null value
+DEFAULTS: Mapping[str, Any] = {
+    "erosion_kernel_size": 0,
+    "mask1_values": CLEAR_VALUES,
+    "mask2_values": CLOUD_VALUES,
+    "kernel1_size": KERNEL_1,
+    "kernel2_size": KERNEL_2,
+}
+"""Arguments of to_scl_dilation_mask with which mask_scl_dilation calls it."""
 
 
 @lru_cache(maxsize=64)
@@ -204,13 +212,6 @@ def mask_scl_dilation(*, data: Cube, scl_band_name: str | None, out: CubeMeta) -
     dim = bands_dimension(data.meta)
     band = scl_band(data.meta, scl_band_name)
     scl = data.take(dim.name, [dim.index(band)], replace(dim, labels=(band,)))
-    arguments: dict[str, Sequence[int] | int] = {
-        "erosion_kernel_size": 0,
-        "mask1_values": CLEAR_VALUES,
-        "mask2_values": CLOUD_VALUES,
-        "kernel1_size": KERNEL_1,
-        "kernel2_size": KERNEL_2,
-    }
-    about = _describe(data=scl.meta, **arguments).with_box(out.box)
-    cloud = to_scl_dilation_mask(data=scl, **arguments, out=about)
+    about = _describe(data=scl.meta, **DEFAULTS).with_box(out.box)
+    cloud = to_scl_dilation_mask(data=scl, **DEFAULTS, out=about)
     return replaced(data.crop(out.box), cloud.values, None, out)

@@ -27,10 +27,12 @@ class SampledSource:
     Attributes:
         op: the load.
         maps: where windows lie on lattices.
+        bands: positions of those that are read, the others are null; None: all.
     """
 
     op: SourceOp
     maps: SampleMaps
+    bands: frozenset[int] | None = None
 
     def run(self, inputs: Sequence[Cube], out: CubeMeta, context: Context) -> Cube:
         """Read every time step over the output's box."""
@@ -45,6 +47,8 @@ class SampledSource:
                 (self.op.collection, item.id) for item in observed.mosaic.items_with_pixels()
             )
             for b, band in enumerate(self.op.bands):
+                if self.bands is not None and b not in self.bands:
+                    continue
                 observed.observe(band, pixels, values[t, b], valid[t, b])
         if not valid.all():
             np.copyto(values, null_like(values.dtype), where=~valid)

@@ -25,7 +25,7 @@ from acreage.engine.composites.model import Composite, Sink
 from acreage.engine.composites.observations import StepObservations
 from acreage.engine.composites.sampling import Picks, SampleMap, SampleMaps, medians
 from acreage.engine.composites.sources import SampledSource, observations_of
-from acreage.engine.composites.timewise import has_dates, on_dates
+from acreage.engine.composites.timewise import bands_used, has_dates, on_dates
 from acreage.engine.plan import Context, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program
 from acreage.engine.sources import SourceOp
@@ -170,7 +170,8 @@ class CompositeTask:
         for index in parts.nodes:
             op = nodes[index].op
             if isinstance(op, SourceOp):
-                nodes[index] = replace(nodes[index], op=SampledSource(op, MAPS))
+                bands = bands_used(self.nodes, parts.nodes, index) if index not in masks else None
+                nodes[index] = replace(nodes[index], op=SampledSource(op, MAPS, bands))
         program = Program(nodes, parts.nodes, frozenset(parts.given), tuple(dict.fromkeys(masks)))
         # Masks may lie on another spelling of the grid.
         return program.run(window, partial(read_stored, self.stored), context)

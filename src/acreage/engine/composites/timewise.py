@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from acreage.core.cube import Dimension, Label
+from acreage.core.cube import CubeMeta, Dimension, Label
 from acreage.engine.composites.model import Timewise
 from acreage.engine.ops import ProcessOp
 from acreage.engine.plan import PlanNode
 from acreage.engine.sources import SourceOp
+from acreage.processes.callback import Callback, CallbackNode, ParameterRef
 from acreage.processes.registry import Span
 
 TIME = "t"
@@ -112,3 +113,60 @@ def on_dates(
 
 def _with_labels(dim: Dimension, places: Sequence[int]) -> Dimension:
     return replace(dim, labels=tuple(dim.labels[i] for i in places))
+
+
+def bands_used(nodes: Mapping[int, PlanNode], which: Sequence[int], source: int) -> frozenset[int] | None:
+    """Positions of the bands of a load that some nodes look at; None where that may be all.
+
+    Args:
+        nodes: of the plan.
+        which: nodes that are computed, in order.
+        source: the load.
+    """
+    meta, used = nodes[source].meta, set[int]()
+    for index in which:
+        if source not in nodes[index].inputs:
+            continue
+        found = _bands_taken(nodes[index], meta)
+        if found is None:
+            return None
+        used |= found
+    return frozenset(used) or None
+
+
+def _bands_taken(node: PlanNode, given: CubeMeta) -> set[int] | None:
+    """Positions of the bands of its only input that a node takes; None where that may be all."""
+    if not isinstance(node.op, ProcessOp) or len(node.inputs) != 1:
+        return None
+    labels = given.dim("bands").labels
+    if node.process_id == "filter_bands":
+        return {labels.index(label) for label in node.meta.dim("bands").labels}
+    reducer = node.op.arguments.get("reducer")
+    if node.process_id != "reduce_dimension" or node.op.arguments["dimension"] != "bands":
+        return None
+    if not isinstance(reducer, Callback):
+        return None
+    taken = [_element_taken(n, labels) for n in reducer.nodes if _refers_to_data(n.arguments)]
+    return None if None in taken else {t for t in taken if t is not None}
+
+
+def _element_taken(node: CallbackNode, labels: Sequence[Label]) -> int | None:
+    """Position of the band that a callback's node takes from its data, None where it takes more."""
+    index, label = node.arguments.get("index"), node.arguments.get("label")
+    others = {n: v for n, v in node.arguments.items() if n != "data"}
+    if node.process_id != "array_element" or _refers_to_data(others):
+        return None
+    if label is not None:
+        return labels.index(label) if label in labels else None
+    return index if isinstance(index, int) and 0 <= index < len(labels) else None
+
+
+def _refers_to_data(value: Any) -> bool:
+    if isinstance(value, ParameterRef):
+        return value.name == "data"
+    if isinstance(value, Mapping):
+        return any(map(_refers_to_data, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_refers_to_data, value))
+    # A callback within a callback may look at whatever is around it.
+    return isinstance(value, Callback)
