@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,23 @@ def test_kernels_compile_where_nothing_can_be_kept_on_disk(monkeypatch: pytest.M
 
     monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
     assert kernels.compiled(double)(21) == 42
+
+
+def test_machine_code_is_used_until_any_file_with_loops_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "loops_of_a_test.py").write_text("def double(x):\n    return 2 * x\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    double = importlib.import_module("loops_of_a_test").double
+
+    def hits() -> int:
+        made: Any = kernels.compiled(double)
+        assert made(21) == 42
+        return sum(made.stats.cache_hits.values())
+
+    assert (hits(), hits()) == (0, 1)
+    monkeypatch.setattr(kernels, "sources_digest", lambda: "of a file that was edited")
+    assert (hits(), hits()) == (0, 1)
 
 
 def test_memory_order_of_the_input_does_not_matter() -> None:

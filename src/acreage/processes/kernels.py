@@ -7,9 +7,11 @@ extremum NaN.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -22,12 +24,30 @@ _log = logging.getLogger(__name__)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile to machine code, kept on disk where a folder can be written, else made once a process."""
+    """Compile to machine code, kept on disk where a folder can be written, else made once a process.
+
+    What is kept is used as long as no file with compiled loops has changed: numba itself looks at the
+    function's own file only, and not at those of the functions that are compiled into it.
+    """
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        made = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError as error:
         _log.debug("kernel %s is not kept on disk: %s", function.__name__, error)
         return numba.njit(nogil=True, error_model="numpy")(function)
+    kept = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if hasattr(kept, "_source_stamp"):
+        kept._source_stamp = (kept._source_stamp, sources_digest())
+    return made
+
+
+@lru_cache(maxsize=1)
+def sources_digest() -> str:
+    """Of the text of all files with compiled loops."""
+    package = Path(__file__).parent.parent
+    folders = (package / "processes", package / "engine" / "composites")
+    texts = {p.name: p.read_text("utf-8") for folder in folders for p in folder.glob("*.py")}
+    loops = {name: text for name, text in texts.items() if "numba" in text or "@compiled" in text}
+    return hashlib.sha256(repr(sorted(loops.items())).encode()).hexdigest()
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
