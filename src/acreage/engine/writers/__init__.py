@@ -14,6 +14,9 @@ from typing import Any
 
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import FormatUnsuitable, InvalidInput, OutputExists, WriteFailed
+from acreage.engine.formats import output_format
+from acreage.engine.formats.model import DataKind, FormatInfo
+from acreage.engine.formats.outputs import CSV, GTIFF, JSON, NETCDF, PARQUET
 from acreage.engine.plan import Output
 from acreage.engine.store import Stored
 from acreage.engine.writers.geotiff import file_stems, write_geotiff
@@ -34,34 +37,30 @@ class FileFormat:
     """A file format that results can be written in.
 
     Attributes:
-        name: openEO's name.
+        info: its name, what it holds and its options.
         suffix: of the files.
-        raster, vector, flat: whether it holds raster cubes, vector cubes, and cubes without geography.
-        options: names of the options it understands.
         write: writes into a folder under a stem; answers with the files.
         stems: names of these files without suffix, known before anything is computed.
     """
 
-    name: str
+    info: FormatInfo
     suffix: str
-    raster: bool
-    vector: bool
-    flat: bool
-    options: tuple[str, ...]
     write: Write
     stems: Stems = one_stem
 
+    @property
+    def name(self) -> str:
+        """openEO's name."""
+        return self.info.name
+
 
 FORMATS: tuple[FileFormat, ...] = (
-    FileFormat(
-        "GTiff", ".tif", True, False, False, ("overview_method", "compression"), write_geotiff, file_stems
-    ),
-    FileFormat("netCDF", ".nc", True, True, True, ("compression",), write_netcdf),
-    FileFormat("JSON", ".json", True, True, True, (), write_json),
-    FileFormat("CSV", ".csv", True, True, True, (), write_csv),
-    FileFormat("GeoParquet", ".parquet", False, True, False, (), write_geoparquet),
+    FileFormat(GTIFF, ".tif", write_geotiff, file_stems),
+    FileFormat(NETCDF, ".nc", write_netcdf),
+    FileFormat(JSON, ".json", write_json),
+    FileFormat(CSV, ".csv", write_csv),
+    FileFormat(PARQUET, ".parquet", write_geoparquet),
 )
-_ALIASES = {"cog": "GTiff", "geotiff": "GTiff", "parquet": "GeoParquet", "nc": "netCDF"}
 _SUFFIXES = {".tiff": ".tif", ".geoparquet": ".parquet", ".nc4": ".nc"}
 
 
@@ -73,11 +72,13 @@ class Target:
         folder: of the files.
         stem: their name without what is added for single time steps, and without suffix.
         format: how they are written.
+        options: of the format, all with their values.
     """
 
     folder: Path
     stem: str
     format: FileFormat
+    options: Mapping[str, Any]
 
 
 def find_format(name: str) -> FileFormat:
@@ -86,14 +87,8 @@ def find_format(name: str) -> FileFormat:
     Raises:
         FormatUnsuitable: it is not known; the message lists those that are.
     """
-    wanted = _ALIASES.get(name.lower(), name).lower()
-    for known in FORMATS:
-        if known.name.lower() == wanted:
-            return known
-    raise FormatUnsuitable(
-        f"The file format {name!r} is not supported.",
-        hint=f"Use one of {', '.join(f.name for f in FORMATS)}.",
-    )
+    info = output_format(name)
+    return next(known for known in FORMATS if known.info is info)
 
 
 def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overwrite: bool) -> Target:
@@ -101,6 +96,7 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
 
     Raises:
         FormatUnsuitable: the format is unknown or cannot hold this cube.
+        ProcessParameterInvalid: the format has no such option, or it takes no such value.
         InvalidInput: the file's suffix says another format than the graph.
         OutputExists: the file is there.
     """
@@ -123,7 +119,9 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
     else:
         found = find_format("GTiff" if meta.is_raster else "JSON")
     _check_kind(found, meta, output)
-    target = Target(out.parent, out.stem, found) if is_file else Target(out, output.key, found)
+    options = found.info.read_options(output.options)
+    folder, stem = (out.parent, out.stem) if is_file else (out, output.key)
+    target = Target(folder, stem, found, options)
     files = [target.folder / f"{name}{found.suffix}" for name in found.stems(meta, target.stem)]
     existing = [f for f in files if f.exists()]
     if existing and not overwrite:
@@ -139,18 +137,12 @@ def _by_suffix(suffix: str) -> FileFormat | None:
 
 
 def _check_kind(found: FileFormat, meta: CubeMeta, output: Output) -> None:
-    kind = "raster" if meta.is_raster else "vector" if meta.geometries is not None else "flat"
-    if not getattr(found, kind):
-        holding = ", ".join(f.name for f in FORMATS if getattr(f, kind))
-        names = {"raster": "a raster cube", "vector": "a vector cube", "flat": "a result without geography"}
+    kind: DataKind = "raster" if meta.is_raster else "vector" if meta.geometries is not None else "table"
+    if kind not in found.info.kinds:
+        holding = ", ".join(f.name for f in FORMATS if kind in f.info.kinds)
+        names = {"raster": "a raster cube", "vector": "a vector cube", "table": "a result without geography"}
         raise FormatUnsuitable(
             f"{found.name} cannot hold {names[kind]} ({output.key}).", hint=f"Save it as {holding}."
-        )
-    unknown = [n for n in output.options if n not in found.options]
-    if unknown:
-        raise FormatUnsuitable(
-            f"{found.name} has no option {', '.join(unknown)} ({output.key}).",
-            hint=f"It has {', '.join(found.options) or 'none'}.",
         )
 
 
@@ -177,12 +169,12 @@ def write_outputs(
     partial: list[Path] = []
     moves: list[list[tuple[Path, Path]]] = []
     try:
-        for output, target, stored in outputs:
+        for _, target, stored in outputs:
             target.folder.mkdir(parents=True, exist_ok=True)
             folder = target.folder / f".{target.stem}.{secrets.token_hex(4)}.partial"
             folder.mkdir()
             partial.append(folder)
-            files = target.format.write(stored, folder, target.stem, output.options)
+            files = target.format.write(stored, folder, target.stem, target.options)
             moves.append([(f, target.folder / f.name) for f in files])
         pairs = [pair for of_output in moves for pair in of_output]
         for path, content in beside:

@@ -27,7 +27,7 @@ def write_geotiff(stored: Stored, folder: Path, stem: str, options: Mapping[str,
     Options: `overview_method` (nearest by default), `compression` (deflate by default).
 
     Raises:
-        FormatUnsuitable: more than one such dimension with several labels, or an unknown option value.
+        FormatUnsuitable: more than one such dimension with several labels.
     """
     meta = stored.meta
     assert meta.box is not None
@@ -137,16 +137,7 @@ def _to_cog(
     options: Mapping[str, Any],
     label: str | None,
 ) -> None:
-    compression = str(options.get("compression", "deflate")).upper()
-    method = str(options.get("overview_method", "nearest")).upper()
-    if compression not in ("DEFLATE", "ZSTD", "LZW", "NONE"):
-        raise FormatUnsuitable(
-            f"GTiff compression {compression.lower()!r} is not known.", hint="Use deflate, zstd, lzw or none."
-        )
-    if method not in ("NEAREST", "MODE", "AVERAGE", "BILINEAR", "CUBIC", "RMS"):
-        raise FormatUnsuitable(
-            f"GTiff overview method {method.lower()!r} is not known.", hint="Use nearest, mode or average."
-        )
+    compression, method = options["compression"].upper(), options["overview_method"].upper()
     predictor = (
         {"f": "FLOATING_POINT"}.get(encoding.dtype.kind, "STANDARD") if compression != "NONE" else "NO"
     )

@@ -12,7 +12,6 @@ import numpy as np
 
 from acreage.core.arrays import Array
 from acreage.core.cube import Cube, CubeMeta, Dimension
-from acreage.core.errors import FormatUnsuitable
 from acreage.core.grid import parse_crs
 from acreage.engine.store import Stored
 from acreage.engine.writers.common import Encoding, band_names, choose_encoding, label_text, pieces
@@ -25,12 +24,9 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
     """One file. Dates are seconds since 1970, other labels strings or numbers; geometries are WKT.
 
     Options: `compression`, `deflate` by default, or `none`: larger files that take less time to write.
-
-    Raises:
-        FormatUnsuitable: another compression.
     """
     meta = stored.meta
-    compressed = _is_compressed(options)
+    compressed = options["compression"] != "none"
     path = folder / f"{stem}.nc"
     encoding = choose_encoding(stored)
     bands = meta.find("bands")
@@ -55,15 +51,6 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
         except RuntimeError as error:  # what the library raises when a disk is full
             raise OSError(str(error)) from error
     return [path]
-
-
-def _is_compressed(options: Mapping[str, Any]) -> bool:
-    wanted = str(options.get("compression", "deflate")).lower()
-    if wanted not in ("deflate", "none"):
-        raise FormatUnsuitable(
-            f"netCDF has no compression {options['compression']!r}.", hint="Use deflate or none."
-        )
-    return wanted == "deflate"
 
 
 def _coordinate(file: Any, dim: Dimension, meta: CubeMeta) -> None:
