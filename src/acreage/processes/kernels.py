@@ -34,7 +34,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     except RuntimeError as error:
         _log.debug("kernel %s is not kept on disk: %s", function.__name__, error)
         return numba.njit(nogil=True, error_model="numpy")(function)
-    kept = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    kept: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
     if hasattr(kept, "_source_stamp"):
         kept._source_stamp = (kept._source_stamp, sources_digest())
     return made
