@@ -6,17 +6,11 @@ import pytest
 from jsonschema import Draft7Validator
 
 from acreage.core.errors import FormatUnsuitable, ProcessParameterInvalid
-from acreage.engine.formats import (
-    INPUTS,
-    OUTPUTS,
-    FormatInfo,
-    file_formats,
-    input_format,
-    output_format,
-)
+from acreage.engine.formats import FormatInfo, file_formats, formats, input_format, output_format
 from acreage.engine.writers import FORMATS
 
-EVERY = [*INPUTS, *OUTPUTS]
+OUTPUTS = list(formats("output").values())
+EVERY = [*OUTPUTS, *formats("input").values()]
 # `file_format` and `resource_parameter` of the openEO API 1.2.0, as far as they say what must be there.
 LISTED = {
     "type": "object",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+import yaml
 
 from acreage.core.errors import FormatUnsuitable
-from acreage.engine.formats.inputs import INPUTS
-from acreage.engine.formats.model import FormatInfo
-from acreage.engine.formats.outputs import OUTPUTS
+from acreage.engine.formats.model import DataKind, FormatInfo
 
+Direction = Literal["input", "output"]
 _ALIASES = {
     "cog": "gtiff",
     "geotiff": "gtiff",
@@ -22,9 +25,17 @@ _ALIASES = {
 
 def file_formats() -> dict[str, Any]:
     """The answer to `GET /file_formats` of the openEO API 1.2.0: input and output formats by name."""
+    directions: tuple[Direction, ...] = ("input", "output")
+    return {d: {name: info.document() for name, info in formats(d).items()} for d in directions}
+
+
+@cache
+def formats(direction: Direction) -> Mapping[str, FormatInfo]:
+    """The formats in which users' files are read (`input`), or results written (`output`), by name."""
+    text = (resources.files("acreage.engine.formats") / "formats.yaml").read_text("utf-8")
+    listed = yaml.safe_load(text)[direction]
     return {
-        "input": {info.name: info.document() for info in INPUTS},
-        "output": {info.name: info.document() for info in OUTPUTS},
+        name: FormatInfo(name, **{**said, "kinds": tuple(said["kinds"])}) for name, said in listed.items()
     }
 
 
@@ -34,7 +45,7 @@ def input_format(name: str) -> FormatInfo:
     Raises:
         FormatUnsuitable: files of that format are not read; the message lists those that are.
     """
-    return _named(name, INPUTS, "read")
+    return _named(name, "input", "read")
 
 
 def output_format(name: str) -> FormatInfo:
@@ -43,19 +54,19 @@ def output_format(name: str) -> FormatInfo:
     Raises:
         FormatUnsuitable: files of that format are not written; the message lists those that are.
     """
-    return _named(name, OUTPUTS, "written")
+    return _named(name, "output", "written")
 
 
-def _named(name: str, infos: Sequence[FormatInfo], done: str) -> FormatInfo:
+def _named(name: str, direction: Direction, done: str) -> FormatInfo:
     wanted = name.lower()
     wanted = _ALIASES.get(wanted, wanted)
-    found = next((info for info in infos if info.name.lower() == wanted), None)
+    found = next((info for known, info in formats(direction).items() if known.lower() == wanted), None)
     if found is None:
         raise FormatUnsuitable(
             f"Files of the format {name!r} are not {done}.",
-            hint=f"Use one of {', '.join(info.name for info in infos)}.",
+            hint=f"Use one of {', '.join(formats(direction))}.",
         )
     return found
 
 
-__all__ = ["INPUTS", "OUTPUTS", "FormatInfo", "file_formats", "input_format", "output_format"]
+__all__ = ["DataKind", "Direction", "FormatInfo", "file_formats", "formats", "input_format", "output_format"]

@@ -22,16 +22,18 @@ class FormatInfo:
         title: for a person.
         description: how files and data cubes relate (CommonMark).
         kinds: openEO's GIS data types.
+        media_type: of the files.
         options: JSON Schema of each option by its name, with `description` and, where it has one, `default`.
-        links: (address, title) of what is worth reading.
+        links: addresses of what is worth reading, by title.
     """
 
     name: str
     title: str
     description: str
     kinds: tuple[DataKind, ...]
+    media_type: str
     options: Mapping[str, Mapping[str, Any]]
-    links: tuple[tuple[str, str], ...] = ()
+    links: Mapping[str, str]
 
     def document(self) -> dict[str, Any]:
         """The format as `GET /file_formats` of the openEO API 1.2.0 shows it."""
@@ -40,11 +42,11 @@ class FormatInfo:
             "description": self.description,
             "gis_data_types": list(self.kinds),
             "parameters": {name: dict(schema) for name, schema in self.options.items()},
-            "links": [{"rel": "about", "href": href, "title": title} for href, title in self.links],
+            "links": [{"rel": "about", "href": href, "title": title} for title, href in self.links.items()],
         }
 
     def read_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """All options with their values: those given, checked, and defaults. Words may be in any case.
+        """The options with their values: those given, checked, and defaults. Words may be in any case.
 
         Raises:
             ProcessParameterInvalid: the format has no such option, or it takes no such value.

@@ -14,17 +14,24 @@ from typing import Any
 
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import FormatUnsuitable, InvalidInput, OutputExists, WriteFailed
-from acreage.engine.formats import output_format
-from acreage.engine.formats.model import DataKind, FormatInfo
-from acreage.engine.formats.outputs import CSV, GTIFF, JSON, NETCDF, PARQUET
+from acreage.engine.formats import DataKind, FormatInfo, output_format
 from acreage.engine.plan import Output
 from acreage.engine.store import Stored
 from acreage.engine.writers.geotiff import file_stems, write_geotiff
 from acreage.engine.writers.netcdf import write_netcdf
-from acreage.engine.writers.tables import write_csv, write_geoparquet, write_json
+from acreage.engine.writers.png import check_png, write_png
+from acreage.engine.writers.tables import check_small, write_csv, write_geojson, write_geoparquet, write_json
+from acreage.engine.writers.zarr import write_zarr
 
 Write = Callable[[Stored, Path, str, Mapping[str, Any]], list[Path]]
 Stems = Callable[[CubeMeta, str], list[str]]
+
+
+Check = Callable[[CubeMeta, Mapping[str, Any]], None]
+
+
+def any_cube(meta: CubeMeta, options: Mapping[str, Any]) -> None:
+    """Of a format that takes every cube of its kinds."""
 
 
 def one_stem(meta: CubeMeta, stem: str) -> list[str]:
@@ -37,29 +44,34 @@ class FileFormat:
     """A file format that results can be written in.
 
     Attributes:
-        info: its name, what it holds and its options.
+        name: openEO's name.
         suffix: of the files.
         write: writes into a folder under a stem; answers with the files.
         stems: names of these files without suffix, known before anything is computed.
+        check: refuses a cube, or options for it, before anything is computed.
     """
 
-    info: FormatInfo
+    name: str
     suffix: str
     write: Write
     stems: Stems = one_stem
+    check: Check = any_cube
 
     @property
-    def name(self) -> str:
-        """openEO's name."""
-        return self.info.name
+    def info(self) -> FormatInfo:
+        """What it holds, and its options."""
+        return output_format(self.name)
 
 
 FORMATS: tuple[FileFormat, ...] = (
-    FileFormat(GTIFF, ".tif", write_geotiff, file_stems),
-    FileFormat(NETCDF, ".nc", write_netcdf),
-    FileFormat(JSON, ".json", write_json),
-    FileFormat(CSV, ".csv", write_csv),
-    FileFormat(PARQUET, ".parquet", write_geoparquet),
+    FileFormat("GTiff", ".tif", write_geotiff, file_stems),
+    FileFormat("netCDF", ".nc", write_netcdf),
+    FileFormat("Zarr", ".zarr.zip", write_zarr),
+    FileFormat("PNG", ".png", write_png, file_stems, check_png),
+    FileFormat("JSON", ".json", write_json, check=check_small),
+    FileFormat("CSV", ".csv", write_csv, check=check_small),
+    FileFormat("GeoJSON", ".geojson", write_geojson, check=check_small),
+    FileFormat("Parquet", ".parquet", write_geoparquet, check=check_small),
 )
 _SUFFIXES = {".tiff": ".tif", ".geoparquet": ".parquet", ".nc4": ".nc"}
 
@@ -87,8 +99,8 @@ def find_format(name: str) -> FileFormat:
     Raises:
         FormatUnsuitable: it is not known; the message lists those that are.
     """
-    info = output_format(name)
-    return next(known for known in FORMATS if known.info is info)
+    wanted = output_format(name).name
+    return next(known for known in FORMATS if known.name == wanted)
 
 
 def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overwrite: bool) -> Target:
@@ -100,8 +112,9 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
         InvalidInput: the file's suffix says another format than the graph.
         OutputExists: the file is there.
     """
-    by_suffix = _by_suffix(out.suffix)
-    if by_suffix is None and re.fullmatch(r"\.[A-Za-z]\w{0,7}", out.suffix) and not out.is_dir():
+    stem, suffix = split_name(out.name)
+    by_suffix = _by_suffix(suffix)
+    if by_suffix is None and re.fullmatch(r"\.[A-Za-z]\w{0,7}", suffix) and not out.is_dir():
         raise InvalidInput(
             f"{out.name} is not the name of a file that can be written.",
             hint=f"Name it with {', '.join(f.suffix for f in FORMATS)}, or give a folder.",
@@ -120,7 +133,8 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
         found = find_format("GTiff" if meta.is_raster else "JSON")
     _check_kind(found, meta, output)
     options = found.info.read_options(output.options)
-    folder, stem = (out.parent, out.stem) if is_file else (out, output.key)
+    found.check(meta, options)
+    folder, stem = (out.parent, stem) if is_file else (out, output.key)
     target = Target(folder, stem, found, options)
     files = [target.folder / f"{name}{found.suffix}" for name in found.stems(meta, target.stem)]
     existing = [f for f in files if f.exists()]
@@ -129,6 +143,15 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
             f"{existing[0]} is there already.", hint="Choose another name, or ask for it with --overwrite."
         )
     return target
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A file's name without its suffix, and the suffix; `.zarr.zip` is one."""
+    path = Path(name)
+    inner = Path(path.stem)
+    if path.suffix.lower() == ".zip" and inner.suffix.lower() == ".zarr":
+        return inner.stem, inner.suffix + path.suffix
+    return path.stem, path.suffix
 
 
 def _by_suffix(suffix: str) -> FileFormat | None:

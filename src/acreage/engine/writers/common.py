@@ -21,18 +21,27 @@ _EXACT = 2**53  # integers up to here are exact as 64-bit floats
 
 def pieces(stored: Stored) -> Iterator[Cube]:
     """The cube in bands of rows of some 32 MB; whole where it has no x and y."""
-    meta = stored.meta
-    if meta.box is None or isinstance(stored, Cube):
+    box = stored.meta.box
+    if box is None or isinstance(stored, Cube):
         yield stored if isinstance(stored, Cube) else stored.read(None)
         return
-    box = meta.box
     if stored.windows:
         yield from (stored.read(window) for window in stored.windows)
         return
-    row = max(meta.size // max(box.height, 1), 1) * (meta.dtype.itemsize + 1)
-    rows = max(_PIECE_BYTES // row // 256 * 256, 64)
+    rows = piece_rows(stored)
     for y in range(box.y0, box.y1, rows):
         yield stored.read(Box(box.grid, box.x0, y, box.x1, min(y + rows, box.y1)))
+
+
+def piece_rows(stored: Stored) -> int:
+    """Rows of every piece but the last one."""
+    meta = stored.meta
+    if meta.box is None or isinstance(stored, Cube):
+        return 1 if meta.box is None else max(meta.box.height, 1)
+    if stored.windows:
+        return max(window.height for window in stored.windows)
+    row = max(meta.size // max(meta.box.height, 1), 1) * (meta.dtype.itemsize + 1)
+    return max(_PIECE_BYTES // row // 256 * 256, 64)
 
 
 @dataclass(frozen=True)

@@ -62,17 +62,17 @@ def file_stems(meta: CubeMeta, stem: str) -> list[str]:
 
 def _file_labels(meta: CubeMeta) -> list[str | None]:
     if meta.find("x") is None or meta.find("y") is None:
-        raise FormatUnsuitable("GTiff needs both x and y.", hint="Save it as netCDF or JSON.")
+        raise FormatUnsuitable("A raster file needs both x and y.", hint="Save it as netCDF or JSON.")
     empty = [d.name for d in meta.dims if d.type not in ("x", "y") and not d.labels]
     if empty:
         raise FormatUnsuitable(
-            f"GTiff cannot hold a cube whose dimension {empty[0]!r} has no labels.",
+            f"A raster file cannot hold a cube whose dimension {empty[0]!r} has no labels.",
             hint="Check the dates and bands that the graph filters, or save it as netCDF.",
         )
     outer = [d for d in meta.dims if d.type not in ("x", "y", "bands")]
     if sum(len(d.labels) > 1 for d in outer) > 1:
         raise FormatUnsuitable(
-            f"GTiff holds one time or other dimension besides bands, and the cube has "
+            f"Raster files hold one time or other dimension besides bands, and the cube has "
             f"{', '.join(d.name for d in outer)}.",
             hint="Reduce a dimension, or save it as netCDF.",
         )
@@ -84,8 +84,8 @@ def _safe(label: str) -> str:
     return label.replace(":", "").replace("/", "-")
 
 
-def _layout(values: Array, meta: CubeMeta) -> Array:
-    """(files, bands, rows, columns) of a piece."""
+def by_file(values: Array, meta: CubeMeta) -> Array:
+    """Values or validity of a piece, as (files, bands, rows, columns)."""
     bands = meta.find("bands")
     if bands is not None:
         values = np.moveaxis(values, meta.axis(bands.name), -3)
@@ -119,7 +119,7 @@ def _write_plain(stored: Stored, meta: CubeMeta, encoding: Encoding, paths: list
             part = cube.meta.box
             assert part is not None
             window = Window(0, part.y0 - box.y0, part.width, part.height)
-            for file, values in zip(open_files, _layout(encoding.encode(cube), meta), strict=True):
+            for file, values in zip(open_files, by_file(encoding.encode(cube), meta), strict=True):
                 file.write(values, window=window)
         for file in open_files:
             for n, name in enumerate([] if bands is None else bands.labels, 1):

@@ -1,4 +1,4 @@
-"""JSON, CSV and GeoParquet: small cubes and vector cubes.
+"""JSON, CSV, GeoJSON and GeoParquet: small cubes and vector cubes.
 
 pandas and geopandas take long to load; they are, where one of their formats is written.
 """
@@ -6,17 +6,21 @@ pandas and geopandas take long to load; they are, where one of their formats is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
+from shapely.geometry import mapping
 
+from acreage.core.arrays import Array
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.errors import FormatUnsuitable
 from acreage.engine.store import Stored
 from acreage.engine.writers.common import label_text
+from acreage.processes.geometries import WGS84, in_crs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +28,21 @@ if TYPE_CHECKING:
 _MOST_VALUES = 20_000_000
 
 
-def _whole(stored: Stored, name: str) -> Cube:
-    if stored.meta.size > _MOST_VALUES:
+def check_small(meta: CubeMeta, options: Mapping[str, Any]) -> None:
+    """Whether a cube is small enough for a format that is written at once.
+
+    Raises:
+        FormatUnsuitable: it is not.
+    """
+    if meta.size > _MOST_VALUES:
         raise FormatUnsuitable(
-            f"{stored.meta.size:,} values are too many for {name}.",
-            hint="Save it as netCDF or GTiff, or reduce it first.",
+            f"{meta.size:,} values are too many for JSON and tables; {_MOST_VALUES:,} are the most.",
+            hint="Save it as netCDF, Zarr or GTiff, or reduce it first.",
         )
+
+
+def _whole(stored: Stored) -> Cube:
+    check_small(stored.meta, {})
     return stored if isinstance(stored, Cube) else stored.read(None)
 
 
@@ -48,7 +61,7 @@ def _plain(values: Any, valid: Any) -> Any:
 
 def write_json(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
     """A scalar as it is, an array as a list, a cube as {dims, labels, data} with its geometries."""
-    cube = _whole(stored, "JSON")
+    cube = _whole(stored)
     data = _plain(cube.values, cube.validity())
     meta = cube.meta
     if meta.dims and not all(d.name.startswith("array") and d.type == "other" for d in meta.dims):
@@ -70,7 +83,7 @@ def write_json(stored: Stored, folder: Path, stem: str, options: Mapping[str, An
 
 def write_csv(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
     """A row per combination of labels, a column per band; nulls are empty."""
-    cube = _whole(stored, "CSV")
+    cube = _whole(stored)
     frame = _frame(cube)
     path = folder / f"{stem}.csv"
     frame.to_csv(path, index=False)
@@ -97,26 +110,63 @@ def _frame(cube: Cube) -> pd.DataFrame:
     return pd.concat([index, pd.DataFrame(values.reshape(-1, len(names)), columns=names)], axis=1)
 
 
+def write_geojson(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
+    """A FeatureCollection after RFC 7946: a feature a geometry, in longitude and latitude.
+
+    Its properties are the geometry's, and a value for each combination of the other labels, named as the
+    columns of GeoParquet; null for null, NaN and infinity.
+    """
+    cube = _whole(stored)
+    found, dim = cube.meta.geometries, cube.meta.find("geometry")
+    assert found is not None
+    assert dim is not None
+    shapes = shapely.orient_polygons(np.asarray(in_crs(found, WGS84), object))
+    columns = [(name, _plain(values, valid)) for name, values, valid in _columns(cube)]
+    path = folder / f"{stem}.geojson"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for n, label in enumerate(dim.labels):
+            own = dict(found.properties[n]) if found.properties else {}
+            feature = {
+                "type": "Feature",
+                "id": _json_label(label),
+                "geometry": None if shapes[n].is_empty else mapping(shapes[n]),
+                "properties": own | {name: values[n] for name, values in columns},
+            }
+            file.write(",\n" if n else "\n")
+            file.write(json.dumps(feature, allow_nan=False, ensure_ascii=False))
+        file.write("\n]}\n")
+    return [path]
+
+
 def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
     """A row a geometry: id, properties, and a column per combination of the other labels, joined by `_`."""
     import geopandas as gpd
 
-    cube = _whole(stored, "GeoParquet")
+    cube = _whole(stored)
     meta = cube.meta
-    assert meta.geometries is not None
     dim = meta.find("geometry")
+    assert meta.geometries is not None
     assert dim is not None
-    others = [d for d in meta.dims if d is not dim]
-    values = np.moveaxis(cube.values, meta.axis(dim.name), 0).reshape(len(dim.labels), -1)
-    valid = np.moveaxis(cube.validity(), meta.axis(dim.name), 0).reshape(len(dim.labels), -1)
     columns = {dim.name: list(dim.labels), **_properties(meta)}
-    for n, labels in enumerate(product(*(meta.labels_of(d.name) for d in others))):
-        name = "_".join(label_text(v) for v in reversed(labels)) or "value"
-        columns[name] = _column(values[:, n], valid[:, n])
+    columns |= {name: _column(values, valid) for name, values, valid in _columns(cube)}
     frame = gpd.GeoDataFrame(columns, geometry=list(meta.geometries.shapes), crs=meta.geometries.crs)
     path = folder / f"{stem}.parquet"
     frame.to_parquet(path)
     return [path]
+
+
+def _columns(cube: Cube) -> Iterator[tuple[str, Array, Array]]:
+    """Name, values and validity of a column for each combination of labels of the other dimensions."""
+    meta = cube.meta
+    dim = meta.find("geometry")
+    assert dim is not None
+    others = [d for d in meta.dims if d is not dim]
+    shape = (len(dim.labels), -1) if cube.values.size else (len(dim.labels), 0)
+    values = np.moveaxis(cube.values, meta.axis(dim.name), 0).reshape(shape)
+    valid = np.moveaxis(cube.validity(), meta.axis(dim.name), 0).reshape(shape)
+    for n, labels in enumerate(product(*(meta.labels_of(d.name) for d in others)) if values.shape[1] else ()):
+        yield "_".join(label_text(v) for v in reversed(labels)) or "value", values[:, n], valid[:, n]
 
 
 def _column(values: Any, valid: Any) -> Any:
