@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, CommandAt] = {
     "execute": CommandAt(
         "acreage.cli.execute:execute", "Run a process graph on a catalog, without a server."
     ),
+    "serve": CommandAt("acreage.cli.serve:serve", "Serve the openEO API."),
     "index": CommandAt(
         "acreage.cli.index:index_command",
         "Ask a catalog for an area and season once, and keep the answer for every later job.",

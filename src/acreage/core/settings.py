@@ -184,16 +184,17 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise SettingsInvalid(
-            "The settings cannot be used: " + "; ".join(_problems(error)) + ".",
+            "The settings cannot be used: " + "; ".join(settings_problems(error, PREFIX)) + ".",
             hint="docs/settings.md lists every setting with what it takes.",
         ) from error
 
 
-def _problems(error: ValidationError) -> list[str]:
+def settings_problems(error: ValidationError, prefix: str) -> list[str]:
+    """What is wrong with each variable, for a person."""
     problems = []
     for detail in error.errors(include_url=False):
         text = detail["msg"].removeprefix("Value error, ")
         if detail["loc"]:
-            text = f"{PREFIX}{str(detail['loc'][0]).upper()}={detail['input']!r}: {text}"
+            text = f"{prefix}{str(detail['loc'][0]).upper()}={detail['input']!r}: {text}"
         problems.append(text)
     return problems

@@ -1,0 +1,1 @@
+"""Who may do what: logins by name and password, OpenID Connect, tokens."""

@@ -1,0 +1,161 @@
+"""Users and their logins."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+
+from acreage.backend.database.session import Database
+from acreage.backend.database.tables import TokenRow, UserRow
+from acreage.backend.errors import CredentialsInvalid, TokenInvalid
+from acreage.core.errors import InvalidInput
+
+_SCRYPT = {"n": 2**14, "r": 8, "p": 1}
+_LEAST_PASSWORD = 8
+
+
+@dataclass(frozen=True)
+class User:
+    """Who makes a request.
+
+    Attributes:
+        id: unique among all providers.
+        name: to show.
+        provider: `basic`, or the id of an OpenID Connect provider.
+        trusted: whether code of this user may run without isolation from the machine.
+    """
+
+    id: str
+    name: str
+    provider: str
+    trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """Accounts that the one who starts the server names; only hashes are kept.
+
+    Attributes:
+        hashes: by name, (salt, scrypt hash).
+    """
+
+    hashes: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
+
+    @staticmethod
+    def of(accounts: Mapping[str, str]) -> Passwords:
+        """The hashes of passwords, by name."""
+        made = {}
+        for name, password in accounts.items():
+            salt = secrets.token_bytes(16)
+            made[name] = (salt, _hash(password, salt))
+        return Passwords(made)
+
+    def check(self, name: str, password: str) -> None:
+        """Refuse a wrong name or password, in the same time either way.
+
+        Raises:
+            CredentialsInvalid
+        """
+        salt, wanted = self.hashes.get(name, (b"\0" * 16, b""))
+        if not hmac.compare_digest(_hash(password, salt), wanted):
+            raise CredentialsInvalid("Name or password is wrong.")
+
+
+def accounts_of(texts: list[str]) -> dict[str, str]:
+    """`NAME:PASSWORD` options.
+
+    Raises:
+        InvalidInput: one has no name or password, or a name comes twice.
+    """
+    accounts: dict[str, str] = {}
+    for text in texts:
+        name, sign, password = text.partition(":")
+        if not sign or not name or not password:
+            raise InvalidInput("--user takes NAME:PASSWORD.")
+        if name in accounts:
+            raise InvalidInput(f"There are two accounts {name!r}.")
+        accounts[name] = password
+    return accounts
+
+
+def is_weak(password: str) -> bool:
+    """Whether a password is too short for a server that others can reach."""
+    return len(password) < _LEAST_PASSWORD
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Users of the database, and tokens of logins by password.
+
+    Attributes:
+        database: of the server.
+        passwords: of those who may log in by them.
+        token_life: of a login.
+    """
+
+    database: Database
+    passwords: Passwords
+    token_life: timedelta
+
+    def log_in(self, name: str, password: str) -> str:
+        """A new token for a name and password.
+
+        Raises:
+            CredentialsInvalid: they are wrong.
+        """
+        self.passwords.check(name, password)
+        user = self.known(User(name, name, "basic"))
+        token, now = secrets.token_urlsafe(32), datetime.now(UTC)
+        with self.database.write() as session:
+            session.execute(delete(TokenRow).where(TokenRow.expires < now))
+            session.add(TokenRow(digest=_digest(token), user_id=user.id, expires=now + self.token_life))
+        return token
+
+    def by_token(self, token: str) -> User:
+        """The user that a token was given to.
+
+        Raises:
+            TokenInvalid: it is unknown or has expired, or the account is gone.
+        """
+        with self.database.read() as session:
+            row = session.get(TokenRow, _digest(token))
+            user = None if row is None else session.get(UserRow, row.user_id)
+            expired = row is None or row.expires < datetime.now(UTC)
+        if expired or user is None or user.name not in self.passwords.hashes:
+            raise TokenInvalid("The access token is unknown or has expired.", hint="Log in again.")
+        return User(user.id, user.name, user.provider, trusted=True)
+
+    def known(self, user: User) -> User:
+        """The same user, noted in the database at the first time."""
+        with self.database.read() as session:
+            if session.get(UserRow, user.id) is not None:
+                return user
+        try:
+            with self.database.write() as session:
+                session.add(
+                    UserRow(
+                        id=user.id,
+                        name=user.name,
+                        provider=user.provider,
+                        created=datetime.now(UTC),
+                        spent=0.0,
+                    )
+                )
+        except IntegrityError:  # another request was first
+            pass
+        return user
+
+
+def _hash(password: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

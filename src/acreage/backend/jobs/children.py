@@ -1,0 +1,91 @@
+"""The process of a job: started in a session of its own, so that it ends with all that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+_GRACE_S = 2.0
+
+
+@dataclass
+class Child:
+    """A running process of a job.
+
+    Attributes:
+        process: that was started.
+        started: seconds of the monotonic clock.
+    """
+
+    process: subprocess.Popen[bytes]
+    started: float = field(default_factory=time.monotonic)
+
+    @staticmethod
+    def start(command: Sequence[str], log: Path) -> Child:
+        """Start a command; what it prints goes to a file.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        return Child(process)
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.started
+
+    def cpu_seconds(self) -> float:
+        """Of it and of all that it started and that still runs, and of its ended children."""
+        total = 0.0
+        with suppress(psutil.Error):
+            own = psutil.Process(self.process.pid)
+            for one in (own, *own.children(recursive=True)):
+                with suppress(psutil.Error):
+                    times = one.cpu_times()
+                    total += times.user + times.system
+                    if one is own:
+                        total += times.children_user + times.children_system
+        return total
+
+    def poll(self) -> int | None:
+        """The exit status; negative: the signal that killed it. None while it runs."""
+        status = self.process.poll()
+        if status is not None:
+            self._signal(signal.SIGKILL)  # what it may have left behind
+        return status
+
+    def stop(self, grace_s: float = _GRACE_S) -> None:
+        """End it and all that it started: asked first, killed after a moment."""
+        self._signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(grace_s)
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+
+def told(status: int) -> str:
+    """An exit status for a person."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    more = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+    return f"was killed by {name}{more}"

@@ -1,0 +1,83 @@
+"""The log of a job: a file of JSON lines that its process and its server append to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+_LONGEST = 20_000
+
+
+@dataclass(frozen=True)
+class JobLog:
+    """Appended to by any number of processes: a line is one write.
+
+    Attributes:
+        path: of the file.
+        level: the least that is kept.
+    """
+
+    path: Path
+    level: Level = "info"
+
+    def add(self, level: Level, message: str, **more: Any) -> None:
+        """One entry; what is too long is cut, and says so."""
+        if LEVELS.index(level) < LEVELS.index(self.level):
+            return
+        if len(message) > _LONGEST:
+            message = f"{message[:_LONGEST]} ... ({len(message) - _LONGEST:,} characters more)"
+        entry = {"time": timestamp(datetime.now(UTC)), "level": level, "message": message, **more}
+        line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        try:
+            os.write(descriptor, line.encode("utf-8", "replace"))
+        finally:
+            os.close(descriptor)
+
+    def entries(
+        self, after: str | None = None, limit: int | None = None, level: str = "debug"
+    ) -> list[dict[str, Any]]:
+        """Entries after one, at most so many, of a level or above.
+
+        Args:
+            after: `id` of the last entry that is known; None for all.
+            limit: at most.
+            level: the least.
+        """
+        found: list[dict[str, Any]] = []
+        least = LEVELS.index(level) if level in LEVELS else 0
+        for entry in self._read(int(after) if after and after.isdecimal() else 0):
+            if limit is not None and len(found) >= limit:
+                break
+            if LEVELS.index(entry["level"]) >= least:
+                found.append(entry)
+        return found
+
+    def _read(self, start: int) -> Iterator[dict[str, Any]]:
+        """From a place in the file; an entry's `id` is the place behind it."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(start)
+            for line in file:
+                start += len(line)
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # a line that a killed process did not end, or a place within a line
+                    continue
+                if isinstance(entry, dict) and entry.get("level") in LEVELS:
+                    yield {"id": str(start), **entry}
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

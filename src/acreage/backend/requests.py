@@ -1,0 +1,116 @@
+"""Synchronous requests: a process of its own each, whose one result is the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from acreage.backend.errors import InfrastructureBusy, RequestTimeout
+from acreage.backend.jobs.children import Child, told
+from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
+from acreage.core.errors import AcreageError
+
+_POLL_S = 0.05
+_WAITING = 50
+
+
+class RequestFailed(AcreageError):
+    """What was asked for could not be computed; code and status are those of the cause."""
+
+    def __init__(self, message: str, code: str, http_status: int) -> None:
+        super().__init__(message)
+        # Of this error, not of all: the cause was in another process.
+        self.code = code  # type: ignore[misc]
+        self.http_status = http_status  # type: ignore[misc]
+
+
+@dataclass
+class SyncRequests:
+    """Runs synchronous requests.
+
+    Attributes:
+        folder: where they work.
+        command: what the process of one is.
+        at_once: how many are computed at once; some more wait.
+        timeout_s: of one.
+    """
+
+    folder: Path
+    command: Callable[[Path], list[str]]
+    at_once: int
+    timeout_s: float
+    _turns: asyncio.Semaphore | None = None
+    _waiting: int = 0
+    _children: dict[str, Child] = field(default_factory=dict)
+
+    async def run(self, spec: JobSpec) -> tuple[JobFolder, Outcome]:
+        """Compute; the caller removes the folder when the result was sent.
+
+        Raises:
+            RequestFailed: it could not be computed.
+            RequestTimeout: it took too long.
+            InfrastructureBusy: too many wait already.
+        """
+        if self._turns is None:
+            self._turns = asyncio.Semaphore(self.at_once)
+        if self._waiting >= _WAITING:
+            raise InfrastructureBusy("Too many requests are being computed.", hint="Use a batch job.")
+        self._waiting += 1
+        try:
+            async with self._turns:
+                return await self._computed(spec)
+        finally:
+            self._waiting -= 1
+
+    async def _computed(self, spec: JobSpec) -> tuple[JobFolder, Outcome]:
+        name = secrets.token_hex(12)
+        folder = JobFolder(self.folder / name)
+        try:
+            folder.begin(replace(spec, job_id=name, synchronous=True))
+            child = Child.start(self.command(folder.attempt_path), folder.path / "output.txt")
+        except OSError:
+            folder.remove()
+            raise
+        self._children[name] = child
+        try:
+            status = await self._ended(child)
+            outcome = folder.outcome()
+            if outcome is None:
+                raise RequestFailed(f"The process of the request {told(status)}.", "Internal", 500)
+            if outcome.status != "finished":
+                error = outcome.error or {}
+                raise RequestFailed(
+                    str(error.get("message", "It failed.")),
+                    str(error.get("code", "Internal")),
+                    outcome.http_status,
+                )
+        except BaseException:
+            # Also where the client has gone: nobody waits any more.
+            await asyncio.to_thread(child.stop)
+            folder.remove()
+            raise
+        finally:
+            self._children.pop(name, None)
+        folder.clean()
+        return folder, outcome
+
+    async def _ended(self, child: Child) -> int:
+        while (status := child.poll()) is None:
+            if child.seconds > self.timeout_s:
+                raise RequestTimeout(
+                    f"The request was computed for {self.timeout_s:.0f} s and is stopped.",
+                    hint="Use a batch job.",
+                )
+            await asyncio.sleep(_POLL_S)
+        return status
+
+    def stop(self) -> None:
+        """End all."""
+        for child in self._children.values():
+            child.stop()
+        for left in self.folder.iterdir():
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Routes of the openEO API, one module a part of it."""

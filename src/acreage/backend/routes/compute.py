@@ -1,0 +1,103 @@
+"""Validation, and synchronous requests."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+
+from acreage.backend.accounts.users import User
+from acreage.backend.jobs.documents import media_type
+from acreage.backend.jobs.folder import JobFolder, JobSpec
+from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, body_object
+from acreage.backend.server import Server
+from acreage.core.errors import (
+    AcreageError,
+    CatalogError,
+    InvalidProcessGraph,
+    MemoryBudgetExceeded,
+    ProcessGraphError,
+    UdfError,
+)
+from acreage.engine.parser import unwrap
+
+router = APIRouter(tags=["data processing"])
+_OF_A_GRAPH = (ProcessGraphError, CatalogError, MemoryBudgetExceeded, UdfError)
+_NOT_OPTIONS = {"process", "plan", "budget", "log_level", "title", "description"}
+
+
+@router.post("/validation")
+def validate(server: ServerPart, user: LoggedIn, process: JsonBody) -> dict[str, Any]:
+    """All problems of a process graph, before it is run."""
+    document = body_object(process)
+    unwrap(document)
+    try:
+        _plan(server, user, document)
+    except InvalidProcessGraph as error:
+        return {"errors": [_problem(e) for e in error.problems]}
+    except _OF_A_GRAPH as error:
+        return {"errors": [_problem(error)]}
+    return {"errors": []}
+
+
+def _problem(error: AcreageError) -> dict[str, str]:
+    return {"code": error.code, "message": str(error)}
+
+
+def _plan(server: Server, user: User, document: Mapping[str, Any]) -> None:
+    process = server.expanded(user.id, document)
+    # Values for its parameters are not known yet.
+    stated = process.get("parameters") or []
+    if any("default" not in p and not p.get("optional") for p in stated if isinstance(p, Mapping)):
+        process = {**process, "parameters": []}
+    server.work.plan(process, {}, user, server.storage.files_of(user.id))
+
+
+@router.post("/result")
+async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileResponse:
+    """Compute now, and answer with the one result; several files come as a ZIP archive."""
+    document = body_object(request)
+    process = await asyncio.to_thread(
+        server.expanded, user.id, body_object(document.get("process", document))
+    )
+    spec = JobSpec(
+        "",
+        user.id,
+        user.trusted,
+        process,
+        {k: v for k, v in document.items() if k not in _NOT_OPTIONS},
+        files=str(server.storage.files_of(user.id)),
+    )
+    folder, outcome = await server.requests.run(spec)
+    data = [f["name"] for f in outcome.files if "data" in f.get("roles", ["data"])]
+    path = await asyncio.to_thread(_one_file, folder, data)
+    usage = outcome.usage
+    return FileResponse(
+        path,
+        media_type=media_type(path.name),
+        filename=path.name,
+        headers={"OpenEO-Costs": f"{server.tariff.cost(_use(usage)):g}"},
+        background=BackgroundTask(folder.remove),
+    )
+
+
+def _use(usage: Mapping[str, Any]) -> Any:
+    from acreage.backend.jobs.dispatcher import use_of
+
+    return use_of(usage)
+
+
+def _one_file(folder: JobFolder, names: list[str]) -> Path:
+    if len(names) == 1:
+        return folder.results / names[0]
+    chosen = folder.attempt_path / "chosen"
+    chosen.mkdir()
+    for name in names:
+        (chosen / name).hardlink_to(folder.results / name)
+    return Path(shutil.make_archive(str(folder.attempt_path / "result"), "zip", chosen))

@@ -1,0 +1,157 @@
+"""What all routes share: the parts of one server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+
+from acreage.backend.accounts.oidc import Providers
+from acreage.backend.accounts.users import Accounts, Passwords
+from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.tables import JobRow
+from acreage.backend.errors import ProcessGraphComplexity
+from acreage.backend.files import UserFiles
+from acreage.backend.jobs.dispatcher import Dispatcher, DispatcherLimits
+from acreage.backend.jobs.folder import JobSpec
+from acreage.backend.jobs.instances import Instances
+from acreage.backend.jobs.store import JobStore
+from acreage.backend.processes import StoredProcesses
+from acreage.backend.remote import fetch_json
+from acreage.backend.requests import SyncRequests
+from acreage.backend.settings import ServerSettings
+from acreage.backend.signing import Signer
+from acreage.backend.storage import Storage
+from acreage.backend.work import Work
+from acreage.core.tariff import Tariff, read_tariff
+from acreage.engine.parser import unwrap
+from acreage.engine.user_processes import expand
+
+
+@dataclass(frozen=True)
+class Server:
+    """The parts of a server, made once.
+
+    Attributes:
+        settings: of the server.
+        work: the engine.
+        storage: where files lie.
+        files: of users.
+        database: records.
+        accounts: users who log in by a password.
+        providers: of OpenID Connect.
+        processes: that users have stored.
+        jobs: records of batch jobs.
+        dispatcher: runs them.
+        requests: runs synchronous requests.
+        signer: of links.
+        tariff: what things cost.
+    """
+
+    settings: ServerSettings
+    work: Work
+    storage: Storage
+    files: UserFiles
+    database: Database
+    accounts: Accounts
+    providers: Providers
+    processes: StoredProcesses
+    jobs: JobStore
+    dispatcher: Dispatcher
+    requests: SyncRequests
+    signer: Signer
+    tariff: Tariff
+
+    def expanded(self, user_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """A process with the user's own processes put in.
+
+        Raises:
+            ProcessGraphComplexity: it has too many nodes.
+            ProcessGraphError: it cannot be put together.
+        """
+        check_nodes(document, self.settings.graph_nodes)
+        return expand(document, self.processes.lookup(user_id))
+
+
+def make_server(settings: ServerSettings, work: Work, folder: Path, passwords: Mapping[str, str]) -> Server:
+    """The parts of a server on a storage folder.
+
+    Raises:
+        InvalidInput, WriteFailed: something cannot be used.
+    """
+    storage = Storage.at(folder)
+    database = open_database(settings.database or storage.database)
+    accounts = Accounts(database, Passwords.of(passwords), timedelta(days=settings.token_days))
+    processes = StoredProcesses(database, partial(fetch_json, private=settings.private_addresses))
+    tariff = Tariff() if settings.tariff is None else read_tariff(settings.tariff)
+    jobs = JobStore(
+        database, settings.jobs_per_user, settings.job_attempts, timedelta(seconds=settings.lease_s)
+    )
+    providers = Providers.read(settings.oidc)
+
+    def prepare(job: JobRow) -> JobSpec:
+        process = expand(job.process, processes.lookup(job.user_id))
+        return JobSpec(
+            job.id,
+            job.user_id,
+            job.user_id in accounts.passwords.hashes,
+            process,
+            job.options or {},
+            job.log_level,  # type: ignore[arg-type]
+            str(storage.files_of(job.user_id)),
+        )
+
+    retention = timedelta(days=settings.retention_days) if settings.retention_days else None
+    limits = DispatcherLimits(settings.jobs_at_once, settings.job_timeout_s, settings.lease_s, retention)
+    dispatcher = Dispatcher(
+        jobs, storage.jobs, work.command, prepare, tariff, limits, Instances(storage.instances)
+    )
+    requests = SyncRequests(
+        storage.requests, work.command, settings.requests_at_once, settings.sync_timeout_s
+    )
+    return Server(
+        settings,
+        work,
+        storage,
+        UserFiles(storage, int(settings.upload_bytes)),
+        database,
+        accounts,
+        providers,
+        processes,
+        jobs,
+        dispatcher,
+        requests,
+        Signer(storage.secret(), settings.link_days * 86400),
+        tariff,
+    )
+
+
+def check_nodes(document: Mapping[str, Any], most: int) -> None:
+    """Refuse a graph of too many nodes, callbacks included.
+
+    Raises:
+        ProcessGraphComplexity
+    """
+    count, left = 0, [unwrap(document)["process_graph"]]
+    while left:
+        part = left.pop()
+        if isinstance(part, Mapping):
+            count += "process_id" in part
+            left.extend(part.values())
+        elif isinstance(part, list):
+            left.extend(part)
+        if count > most:
+            raise ProcessGraphComplexity(
+                f"The process graph has more than {most} nodes.", hint="Split it into several jobs."
+            )
+
+
+def server_of(request: Request) -> Server:
+    """The server that a request came to."""
+    server: Server = request.app.state.server
+    return server

@@ -1,0 +1,110 @@
+"""Settings of the server, from the environment; the command line gives catalog, address and storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ByteSize, Field, HttpUrl, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from acreage.core.settings import SettingsInvalid, settings_problems
+
+SERVER_PREFIX = "ACREAGE_SERVER_"
+
+
+class ServerSettings(BaseSettings):
+    """How the back end serves; every field is an environment variable (docs/settings.md)."""
+
+    model_config = SettingsConfigDict(env_prefix=SERVER_PREFIX, extra="ignore", frozen=True)
+
+    title: str = Field(default="Acreage", description="Name of the back end that clients show.")
+    description: str = Field(
+        default="An openEO back end for crop type maps of Sentinel data.",
+        description="A paragraph that clients show, CommonMark.",
+    )
+    public_url: HttpUrl | None = Field(
+        default=None,
+        description="Address under which clients reach the server, where a proxy stands before it.",
+        json_schema_extra={"default": "the address of each request"},
+    )
+    database: str | None = Field(
+        default=None,
+        description=(
+            "Address of the database of jobs, accounts and stored processes, as "
+            "`postgresql://user:password@host/name`."
+        ),
+        json_schema_extra={"default": "a SQLite file in the storage folder"},
+    )
+    jobs_at_once: PositiveInt = Field(default=1, description="Batch jobs that this server runs at once.")
+    requests_at_once: PositiveInt = Field(
+        default=2, description="Synchronous requests (`/result`) that are computed at once."
+    )
+    jobs_per_user: PositiveInt = Field(
+        default=1000, description="Jobs of one user that may be queued or running."
+    )
+    job_attempts: PositiveInt = Field(
+        default=3, description="How often a job is begun whose server or process was killed."
+    )
+    lease_s: PositiveFloat = Field(
+        default=30.0,
+        description="Seconds after which a job counts as lost whose server has not said that it lives.",
+    )
+    sync_timeout_s: PositiveFloat = Field(
+        default=600.0, description="Seconds that a synchronous request may be computed."
+    )
+    job_timeout_s: PositiveFloat = Field(default=7 * 86400.0, description="Seconds that a job may run.")
+    token_days: PositiveFloat = Field(
+        default=7.0, description="Days after which a login by name and password must be renewed."
+    )
+    link_days: PositiveFloat = Field(
+        default=7.0, description="Days for which signed links to results can be used."
+    )
+    retention_days: NonNegativeFloat = Field(
+        default=0.0, description="Days after their end for which jobs and results are kept; 0: for ever."
+    )
+    tariff: Path | None = Field(
+        default=None,
+        description="File with the prices of what jobs use (docs/server.md).",
+        json_schema_extra={"default": "jobs cost nothing"},
+    )
+    oidc: Path | None = Field(
+        default=None,
+        description="File with the OpenID Connect providers whose users may log in (docs/server.md).",
+        json_schema_extra={"default": "none"},
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("*",), description="Web sites whose scripts may use the API, separated by commas; * for all."
+    )
+    request_bytes: ByteSize = Field(
+        default=ByteSize(10_000_000), description="Size of a request's body at most; uploads have their own."
+    )
+    upload_bytes: ByteSize = Field(
+        default=ByteSize(5_000_000_000), description="Size of a user's files, all together, at most."
+    )
+    graph_nodes: PositiveInt = Field(default=5000, description="Nodes of a process graph at most.")
+    requests_per_minute: PositiveInt = Field(
+        default=6000, description="Requests of one user, or of one address without a login, a minute at most."
+    )
+    private_addresses: bool = Field(
+        default=False,
+        description="Whether graphs may name addresses of the server's own network (`namespace`).",
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How the server logs on standard error: `text` for people, or `json`."
+    )
+
+
+def load_server_settings() -> ServerSettings:
+    """Read the server's settings from the environment.
+
+    Raises:
+        SettingsInvalid: naming every variable whose value cannot be used.
+    """
+    try:
+        return ServerSettings()
+    except ValidationError as error:
+        raise SettingsInvalid(
+            "The settings cannot be used: " + "; ".join(settings_problems(error, SERVER_PREFIX)) + ".",
+            hint="docs/settings.md lists every setting with what it takes.",
+        ) from error

@@ -1,0 +1,107 @@
+"""Where the server keeps files: of users, of jobs, its own secret."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from acreage.backend.errors import FilePathInvalid
+from acreage.core.errors import WriteFailed
+
+_LONGEST = 1000
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Folders below one.
+
+    Attributes:
+        root: of all.
+    """
+
+    root: Path
+
+    @staticmethod
+    def at(root: Path) -> Storage:
+        """The storage in a folder, which is made where it is missing.
+
+        Raises:
+            WriteFailed: it cannot be written.
+        """
+        storage = Storage(root.absolute())
+        try:
+            for folder in (storage.jobs, storage.instances, storage.root / "files", storage.requests):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise WriteFailed(
+                f"The storage {root} cannot be used: {error.strerror}.", hint="Name another folder."
+            ) from error
+        return storage
+
+    @property
+    def jobs(self) -> Path:
+        """A folder a job."""
+        return self.root / "jobs"
+
+    @property
+    def requests(self) -> Path:
+        """A folder for each synchronous request that is being computed."""
+        return self.root / "requests"
+
+    @property
+    def instances(self) -> Path:
+        """Lock files of the servers."""
+        return self.root / "instances"
+
+    @property
+    def database(self) -> str:
+        """Address of the database that needs no other server."""
+        return f"sqlite:///{self.root / 'acreage.db'}"
+
+    def files_of(self, user_id: str) -> Path:
+        """The folder of a user's files. Ids may hold anything, so it is named by their hash."""
+        return self.root / "files" / hashlib.sha256(user_id.encode()).hexdigest()[:32]
+
+    def secret(self) -> bytes:
+        """The key that links are signed with; made once.
+
+        Raises:
+            WriteFailed: it cannot be written.
+        """
+        path = self.root / "secret.key"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise WriteFailed(f"{path} cannot be written: {error.strerror}.") from error
+        return path.read_bytes()
+
+
+def user_path(folder: Path, path: str) -> Path:
+    """A file below a folder, by the path that a user gives.
+
+    Raises:
+        FilePathInvalid: it is no path below the folder, through links neither.
+    """
+    parts = path.split("/")
+    bad = (
+        not path
+        or len(path) > _LONGEST
+        or any(p in ("", ".", "..") or len(p.encode()) > 200 for p in parts)
+        or any(ord(c) < 32 or c in "\\\x7f" for c in path)
+        or any(p.startswith(".") for p in parts)
+    )
+    if not bad:
+        found = folder.joinpath(*parts)
+        if found.resolve().is_relative_to(folder.resolve()):
+            return found
+    raise FilePathInvalid(
+        f"{path!r} cannot be the path of a file.",
+        hint="Use names of folders and a file with / between, none of which begins with a dot.",
+    )

@@ -1,0 +1,42 @@
+"""What the back end needs of the engine; the command line fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from acreage.backend.accounts.users import User
+from acreage.catalog.items import Catalog
+from acreage.engine.plan import Plan
+
+
+class Work(Protocol):
+    """The engine behind the API; safe to use from many threads."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """Where the collections come from."""
+        ...
+
+    def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
+        """The plan of a process whose graph calls predefined processes only.
+
+        Args:
+            process: with `process_graph`.
+            options: of the job.
+            user: who asks.
+            files: folder of the user's files.
+
+        Raises:
+            AcreageError: it cannot be run; with all problems that were found.
+        """
+        ...
+
+    def command(self, attempt: Path) -> list[str]:
+        """The command that does the work of an attempt's folder (`JobFolder`)."""
+        ...
+
+    def isolation(self) -> str:
+        """Why code of users cannot be isolated from the machine; empty where it can."""
+        ...

@@ -1,0 +1,234 @@
+"""The process of one job of the back end; `acreage serve` starts it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
+from acreage.backend.jobs.logs import JobLog
+from acreage.backend.jobs.outputs import told_of_file, told_of_outputs
+from acreage.cli.executors import means
+from acreage.cli.inputs import inspector, quarantine_of
+from acreage.cli.runtime import budget_of, catalog_at
+from acreage.core.errors import AcreageError, InvalidInput
+from acreage.core.settings import Settings, load_settings
+from acreage.engine.parser import parse_graph
+from acreage.engine.plan import Plan
+from acreage.engine.planner import make_plan
+from acreage.engine.run import RunResult, run_plan
+from acreage.engine.tolerance import Tolerance
+
+_PR_SET_PDEATHSIG = 1
+_TELL_EVERY_S = 0.5
+
+
+def main() -> None:
+    """The process: its arguments are the attempt's folder and the address of the catalog."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder, catalog = sys.argv[1:]
+    run_job(Path(folder), catalog)
+
+
+def run_job(folder: Path, catalog: str) -> None:
+    """Run one job of the back end, in the folder that the server made for it."""
+    _die_with_the_server()
+    place = JobFolder(folder.parent, int(folder.name.rpartition("-")[2]))
+    spec = place.spec()
+    log = place.log(spec.log_level)
+    logging.getLogger().handlers = [_ToJobLog(log)]
+    started = time.monotonic()
+    try:
+        outcome = _computed(place, spec, log, catalog)
+    except AcreageError as error:
+        log.add("error", str(error), code=error.code)
+        outcome = _failed(error.code, str(error), error.http_status, started)
+    except (MemoryError, RecursionError) as error:
+        message = f"The job ran out of memory: {error}." if isinstance(error, MemoryError) else "Too deep."
+        log.add("error", message, code="Internal")
+        outcome = _failed("Internal", message, 500, started)
+    except OSError as error:
+        message = f"The job could not read or write: {error.strerror or error}."
+        log.add("error", message, code="StorageFailure")
+        outcome = _failed("StorageFailure", message, 507, started)
+    except Exception as error:
+        # The trace is for those who run the server, in the file of what the process prints.
+        log.add("error", f"A fault of this software: {type(error).__name__}.", code="Internal")
+        place.end(_failed("Internal", f"A fault of this software: {type(error).__name__}.", 500, started))
+        raise
+    place.end(outcome)
+    # Threads that still hold something must not keep the result waiting.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _die_with_the_server() -> None:
+    """Be killed when the server is: another server then takes the job, and two must not run it."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent == 1 or os.getppid() != parent:
+        os._exit(1)
+
+
+def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Outcome:
+    settings = load_settings()
+    options = JobOptions.of(spec.options, settings)
+    budget = budget_of(settings, options.memory, options.threads)
+    tolerance = Tolerance.parse(options.tolerate)
+    quarantine = quarantine_of(settings)
+    with means(settings, budget, None) as use:
+        plan = make_plan(
+            parse_graph(spec.process),
+            catalog_at(catalog, settings),
+            use.budget,
+            use.udf,
+            quarantine.read(),
+        )
+        if spec.synchronous and len(plan.outputs) != 1:
+            raise InvalidInput(
+                f"The process graph has {len(plan.outputs)} results, and a synchronous request one.",
+                hint="Use a batch job, or one save_result.",
+            )
+        for note in plan.notes:
+            log.add("info", note)
+        log.add("info", f"{sum(len(s.windows) for s in plan.stages)} windows are to be computed.")
+        result = run_plan(
+            plan,
+            place.results,
+            udf=use.udf,
+            executor=use.executor,
+            scratch=place.scratch,
+            tolerance=tolerance,
+            inspect=inspector(settings, wanted=options.inspect),
+            quarantine=quarantine,
+            overwrite=True,
+            progress=_Progress(place),
+        )
+    return _finished(plan, result, log)
+
+
+def _finished(plan: Plan, result: RunResult, log: JobLog) -> Outcome:
+    for line in result.udf_log:
+        log.add("info", line, source="udf")
+    for item, band, reason in result.failures:
+        log.add("warning", f"{item} {band}: {reason}", code="ItemUnreadable")
+    u = result.usage
+    log.add(
+        "info",
+        f"{len(result.items_read)} items read, {len(result.failures)} assets failed; {u.seconds:.1f} s, "
+        f"{u.cpu_seconds:.1f} CPU seconds, peak memory {u.peak_memory / 1e6:.0f} MB ({u.peak_stage}).",
+        usage={
+            "cpu": {"value": round(u.cpu_seconds, 3), "unit": "cpu-seconds"},
+            "duration": {"value": round(u.seconds, 3), "unit": "seconds"},
+            "max_memory": {"value": round(u.peak_memory / 1e6, 1), "unit": "mb"},
+        },
+    )
+    files = [told_of_file(path, ("data",)) for paths in result.files for path in paths]
+    files.append(told_of_file(result.inputs_file, ("metadata",)))
+    states = [a.fate for a in result.inputs.assets]
+    usage = {
+        "seconds": u.seconds,
+        "cpu_seconds": u.cpu_seconds,
+        "peak_memory": u.peak_memory,
+        "source_pixels": u.source_pixels,
+        "items_read": len(result.items_read),
+        "items_skipped": len({(a.collection, a.item) for a in result.inputs.assets if a.fate == "skipped"}),
+        "items_failed": len({(a.collection, a.item) for a in result.inputs.failed}),
+        "assets": {state: states.count(state) for state in dict.fromkeys(states)},
+    }
+    return Outcome("finished", None, usage, tuple(files), told_of_outputs(plan))
+
+
+def _failed(code: str, message: str, status: int, started: float) -> Outcome:
+    own, below = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    usage = {
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": own.ru_utime + own.ru_stime + below.ru_utime + below.ru_stime,
+        "peak_memory": own.ru_maxrss * 1024,
+    }
+    return Outcome("error", {"code": code, "message": message}, usage, http_status=status)
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """Options of a job that are understood; others are left to other back ends.
+
+    Attributes:
+        memory: as `4GB`; not more than the server's setting.
+        threads: not more than the server's setting.
+        tolerate: what may fail, as `--tolerate` takes it.
+        inspect: whether files are looked at first.
+    """
+
+    memory: str | None
+    threads: int | None
+    tolerate: list[str]
+    inspect: bool
+
+    @staticmethod
+    def of(options: Mapping[str, Any], settings: Settings) -> JobOptions:
+        """From a job's options: `memory`, `cores` (or `threads`), `tolerate`, `inspect`, also within
+        `job_options`, as the openEO client sends them.
+
+        Raises:
+            InvalidInput: one has a value that it cannot take.
+        """
+        inner = options.get("job_options")
+        known = {**options, **(inner if isinstance(inner, Mapping) else {})}
+        memory, cores = known.get("memory"), known.get("cores", known.get("threads"))
+        if cores is not None and (isinstance(cores, bool) or not isinstance(cores, int) or cores < 1):
+            raise InvalidInput(f"The option `cores` is {cores!r}.", hint="Give a number of 1 or more.")
+        if memory is not None:
+            size = budget_of(settings, str(memory)).memory
+            if size > settings.memory:
+                raise InvalidInput(
+                    f"The option `memory` is {memory}, and a job may use {settings.memory.human_readable()}.",
+                    hint="Ask for less.",
+                )
+        stated = known.get("tolerate", [])
+        tolerate = [stated] if isinstance(stated, str | int) else stated
+        if not isinstance(tolerate, list) or not all(isinstance(t, str | int) for t in tolerate):
+            raise InvalidInput(f"The option `tolerate` is {stated!r}.", hint='Write it as "2" or ["5%"].')
+        threads = None if cores is None else min(cores, settings.threads)
+        return JobOptions(
+            None if memory is None else str(memory),
+            threads,
+            [str(t) for t in tolerate],
+            known.get("inspect", True) is not False,
+        )
+
+
+@dataclass
+class _Progress:
+    """Says how many windows are done, not too often."""
+
+    place: JobFolder
+    last: float = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() - self.last > _TELL_EVERY_S:
+            self.last = time.monotonic()
+            self.place.tell_progress(done / max(total, 1))
+
+
+class _ToJobLog(logging.Handler):
+    """What the libraries say, for the job's user."""
+
+    def __init__(self, log: JobLog) -> None:
+        super().__init__(logging.WARNING)
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One entry."""
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        self.log.add(level, record.getMessage())  # type: ignore[arg-type]

@@ -1,0 +1,129 @@
+"""`acreage serve`: the openEO back end on one port."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from acreage.backend.accounts.users import User, accounts_of, is_weak
+from acreage.backend.app import create_app
+from acreage.backend.server import make_server
+from acreage.backend.settings import load_server_settings
+from acreage.catalog.items import Catalog
+from acreage.cli.inputs import quarantine_of
+from acreage.cli.job import JobOptions
+from acreage.cli.runtime import budget_of, catalog_at, udf_runner
+from acreage.core.errors import InvalidInput
+from acreage.core.settings import Settings, load_settings
+from acreage.engine.parser import parse_graph
+from acreage.engine.plan import Plan
+from acreage.engine.planner import make_plan
+from acreage.udf.runner import ProcessUdfRunner
+
+DEFAULT_USER = "acreage"
+
+
+def serve(
+    catalog: Annotated[
+        str | None, typer.Option(help="Catalog file, folder, STAC API address or configuration file.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any free one.")] = 8000,
+    storage: Annotated[
+        Path, typer.Option(help="Folder for jobs, results, files of users and the database.")
+    ] = Path("acreage-storage"),
+    user: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME:PASSWORD", help="An account. May be repeated."),
+    ] = None,
+) -> None:
+    """Serve the openEO API.
+
+    Example: `acreage serve --catalog catalog.json --port 8000 --storage storage --user anna:correct-horse`
+    """
+    settings, of_server = load_settings(), load_server_settings()
+    console = Console(stderr=True)
+    accounts = accounts_of(user or [])
+    if not accounts and of_server.oidc is None:
+        accounts = {DEFAULT_USER: DEFAULT_USER if _is_loopback(host) else secrets.token_urlsafe(16)}
+        name, password = next(iter(accounts.items()))
+        console.print(f"No account is given; log in as {name} with the password {password}", markup=False)
+    if not _is_loopback(host):
+        refuse_weak(accounts)
+    source = catalog or settings.catalog
+    work = EngineWork(catalog_at(catalog, settings), str(source), settings, udf_runner(settings))
+    server = make_server(of_server, work, storage, accounts)
+    logging.getLogger("acreage").setLevel(logging.INFO)
+    with work.udf:
+        uvicorn.run(
+            create_app(server),
+            host=host,
+            port=port,
+            log_config=None,
+            log_level="info",
+            timeout_graceful_shutdown=10,
+            server_header=False,
+        )
+
+
+def refuse_weak(accounts: Mapping[str, str]) -> None:
+    """Refuse to serve others with passwords that are known or too short.
+
+    Raises:
+        InvalidInput
+    """
+    weak = [name for name, password in accounts.items() if is_weak(password) or password == name]
+    if weak:
+        raise InvalidInput(
+            f"The password of {', '.join(weak)} is too weak for a server that others can reach.",
+            hint="Use 8 characters or more, or listen at 127.0.0.1.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True)
+class EngineWork:
+    """The engine as the back end sees it (`acreage.backend.work.Work`).
+
+    Attributes:
+        catalog: where the collections come from.
+        address: of the catalog, for the processes of jobs.
+        settings: of the engine.
+        udf: runs user-defined functions once, to see what they give.
+    """
+
+    catalog: Catalog
+    address: str
+    settings: Settings
+    udf: ProcessUdfRunner
+
+    def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
+        """As `Work` says."""
+        known = JobOptions.of(options, self.settings)
+        budget = budget_of(self.settings, known.memory, known.threads)
+        quarantined = quarantine_of(self.settings).read()
+        return make_plan(parse_graph(process), self.catalog, budget, self.udf, quarantined)
+
+    def command(self, attempt: Path) -> list[str]:
+        """As `Work` says."""
+        return [sys.executable, "-c", "from acreage.cli.job import main; main()", str(attempt), self.address]
+
+    def isolation(self) -> str:
+        """As `Work` says."""
+        return ""
