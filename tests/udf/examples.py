@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import numpy as np
+import psutil
 
 from acreage.core.udf import LabelledArray, UdfCode
 
@@ -28,3 +29,12 @@ def small_cube(bands: int = 2, size: int = 3) -> LabelledArray:
         "x": tuple(4_000_005.0 + 10 * i for i in range(size)),
     }
     return LabelledArray(values, ("t", "bands", "y", "x"), labels, attrs={"crs": "EPSG:3035"})
+
+
+def processes_with(word: str) -> list[int]:
+    """Processes of this machine that run and have this word in their command line."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "status"])
+        if word in (process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE
+    ]

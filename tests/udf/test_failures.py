@@ -8,12 +8,13 @@ import sys
 import textwrap
 import threading
 import time
+import uuid
 from collections.abc import Callable
 
 import numpy as np
 import psutil
 import pytest
-from tests.udf.examples import small_cube, udf
+from tests.udf.examples import processes_with, small_cube, udf
 
 from acreage.core.udf import LabelledArray, UdfCode
 from acreage.udf import errors
@@ -166,19 +167,20 @@ def test_an_endless_load_is_stopped(make_runner: MakeRunner) -> None:
         make_runner(timeout_s=2).run(udf("return cube", before="while True: pass"), small_cube(), {})
 
 
-def test_what_a_udf_started_ends_with_it(make_runner: MakeRunner) -> None:
-    body = """
-        import subprocess, time
-        print(subprocess.Popen(["sleep", "600"]).pid, flush=True)
+@pytest.mark.parametrize("isolation", ["none", "auto"])
+def test_what_a_udf_started_ends_with_it(make_runner: MakeRunner, isolation: str) -> None:
+    mark = f"udf-{uuid.uuid4()}"
+    body = f"""
+        import subprocess, sys, time
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "{mark}"])
         time.sleep(600)
         """
-    with pytest.raises(errors.UdfTimeout) as caught:
-        make_runner(timeout_s=3).run(udf(body), small_cube(), {})
-    pid = int(caught.value.log[0])
+    with pytest.raises(errors.UdfTimeout):
+        make_runner(timeout_s=3, isolation=isolation).run(udf(body), small_cube(), {})
     deadline = time.monotonic() + 20
-    while _runs(pid) and time.monotonic() < deadline:
+    while processes_with(mark) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _runs(pid)
+    assert not processes_with(mark)
 
 
 def _runs(pid: int) -> bool:
@@ -239,7 +241,7 @@ def test_output_is_captured_in_order_with_levels(runner: ProcessUdfRunner) -> No
         os.write(1, b"by descriptor\\n")
         ctypes.CDLL(None).puts(b"by C")
         ctypes.CDLL(None).fflush(None)
-        subprocess.run(["echo", "by a program"])
+        subprocess.run([sys.executable, "-c", "print('by a program')"])
         logging.getLogger("mine").error("two\\nlines")
         inspect([1, 2], message="seen", level="debug")
         warnings.warn("take care")

@@ -13,6 +13,7 @@ import pytest
 from tests.udf.examples import small_cube, udf
 
 from acreage.udf.errors import UdfModelUnavailable
+from acreage.udf.isolation import Isolation, isolation_available
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
@@ -59,9 +60,11 @@ def address(model: Path) -> Iterator[str]:
     thread.join()
 
 
-@pytest.mark.parametrize("scheme", ["path", "file", "http"])
+@pytest.mark.parametrize(
+    ("scheme", "isolation"), [("path", "none"), ("file", "none"), ("http", "none"), ("path", "auto")]
+)
 def test_a_udf_reads_the_model_wherever_it_lies(
-    tmp_path: Path, model: Path, address: str, cache: ModelCache, scheme: str
+    tmp_path: Path, model: Path, address: str, cache: ModelCache, scheme: str, isolation: Isolation
 ) -> None:
     href = {"path": str(model), "file": model.as_uri(), "http": f"{address}/model.pt"}[scheme]
     body = """
@@ -71,11 +74,14 @@ def test_a_udf_reads_the_model_wherever_it_lies(
         print(path)
         return cube
         """
-    with ProcessUdfRunner(models=cache) as runner:
+    with ProcessUdfRunner(models=cache, isolation=isolation) as runner:
         result = runner.run(udf(body), small_cube(), {"model": href, "model_sha256": SHA256})
     path = Path(result.log[0].message)
-    assert path.is_relative_to(tmp_path / "cache")
-    assert path.stat().st_mode & 0o222 == 0
+    if isolation == "auto" and isolation_available().available:
+        assert path == Path("/model/model.pt")
+    else:
+        assert path.is_relative_to(tmp_path / "cache")
+        assert path.stat().st_mode & 0o222 == 0
 
 
 def test_a_model_given_as_an_object_stays_an_object(model: Path, cache: ModelCache) -> None:

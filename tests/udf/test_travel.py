@@ -13,24 +13,28 @@ from tests.udf.examples import small_cube, udf
 
 from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
+from acreage.udf.packages import PackageCache
 from acreage.udf.runner import ProcessUdfRunner
 
-CODE = udf("import os; return cube.fillna(0) * 0 + os.getpid()")
+CODE = udf(
+    "import time\nreturn cube.astype(float).fillna(0) * 0 + born", before="import time; born = time.time()"
+)
 
 
 def test_copies_that_arrive_in_a_process_are_one_runner_until_nobody_holds_it(tmp_path: Path) -> None:
     sent = ProcessUdfRunner(UdfLimits(timeout_s=120), workers=1, models=ModelCache(tmp_path))
     with sent:
         data = pickle.dumps(sent)
+        before = set(_children())
         one, two = pickle.loads(data), pickle.loads(data)
         assert one is two is not sent
-        child = int(one.run(CODE, small_cube(), {}).array.values.max())
-        assert psutil.pid_exists(child)
+        first = one.run(CODE, small_cube(), {}).array.values.max()
+        assert set(_children()) > before
         del one, two
         gc.collect()
-        _until(lambda: not psutil.pid_exists(child))
+        _until(lambda: set(_children()) <= before)
         again = pickle.loads(data)
-        assert int(again.run(CODE, small_cube(), {}).array.values.max()) != child
+        assert again.run(CODE, small_cube(), {}).array.values.max() != first
         again.close()
 
 
@@ -43,6 +47,9 @@ def test_runners_with_other_limits_or_models_stay_apart(tmp_path: Path) -> None:
         ProcessUdfRunner(limits, 1, ModelCache(tmp_path / "other")),
         ProcessUdfRunner(limits, 1, ModelCache(tmp_path, local_files=False)),
         ProcessUdfRunner(limits, 1),
+        ProcessUdfRunner(limits, 1, isolation="none"),
+        ProcessUdfRunner(limits, 1, trusted=False),
+        ProcessUdfRunner(limits, 1, packages=PackageCache(tmp_path)),
     ]
     arrived = [pickle.loads(pickle.dumps(r)) for r in runners]
     assert len({id(r) for r in arrived}) == len(runners)
@@ -65,6 +72,10 @@ def test_a_model_cache_travels_as_its_arguments(tmp_path: Path) -> None:
     assert same == cache
     assert hash(same) == hash(cache)
     assert same.fetch(str(tmp_path / "model.pt")) == fetched
+
+
+def _children() -> list[int]:
+    return [p.pid for p in psutil.Process().children()]
 
 
 def _until(so: Callable[[], bool]) -> None:

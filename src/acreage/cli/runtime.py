@@ -31,6 +31,7 @@ from acreage.engine.memory import base_memory
 from acreage.engine.planner import REWRITES
 from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
+from acreage.udf.packages import PackageCache
 from acreage.udf.runner import ProcessUdfRunner
 
 BATCH_SHARE = 1 / 8
@@ -100,10 +101,34 @@ def room_for_batches(settings: Settings, budget: Budget) -> int:
     return round(BATCH_SHARE * min(shared, int(settings.udf_memory)))
 
 
-def udf_runner(settings: Settings, threads: int = 1) -> ProcessUdfRunner:
-    """A runner with one child process a thread; models are fetched into the cache."""
-    limits = UdfLimits(timeout_s=settings.udf_timeout_s, memory_bytes=int(settings.udf_memory), threads=1)
-    return ProcessUdfRunner(limits, workers=max(threads, 1), models=ModelCache(settings.cache / "models"))
+def udf_runner(settings: Settings, threads: int = 1, trusted: bool = True) -> ProcessUdfRunner:
+    """A runner with one child process a thread; models and packages are fetched into the cache.
+
+    Args:
+        settings: limits, isolation and the package index.
+        threads: that call it at once.
+        trusted: whether the UDFs' author may do what this process may; else they are isolated or refused.
+    """
+    return ProcessUdfRunner(
+        UdfLimits(timeout_s=settings.udf_timeout_s, memory_bytes=int(settings.udf_memory), threads=1),
+        workers=max(threads, 1),
+        models=ModelCache(settings.cache / "models", local_files=trusted),
+        isolation=settings.udf_isolation,
+        trusted=trusted,
+        packages=udf_packages(settings),
+    )
+
+
+def udf_packages(settings: Settings) -> PackageCache | None:
+    """Where packages that UDFs declare are kept; None where none are installed."""
+    if settings.udf_package_index == "none":
+        return None
+    return PackageCache(
+        settings.cache / "udf-packages",
+        settings.udf_package_index,
+        int(settings.udf_packages_size),
+        settings.udf_packages_age_days,
+    )
 
 
 def read_json(path: Path, what: str) -> Any:

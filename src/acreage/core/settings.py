@@ -107,6 +107,35 @@ class Settings(BaseSettings):
         ),
         json_schema_extra={"default": "2GB"},
     )
+    udf_isolation: Literal["auto", "bubblewrap", "none"] = Field(
+        default="auto",
+        description=(
+            "How user-defined functions are kept from the network, files and other processes: `auto` (by "
+            "bubblewrap where it works, else by limits of time and memory only), `bubblewrap` (refused "
+            "without it) or `none` (limits only). Those of users who are not trusted are refused without "
+            "bubblewrap (docs/udf-security.md)."
+        ),
+    )
+    udf_package_index: str | None = Field(
+        default=None,
+        description=(
+            "Where packages that user-defined functions declare are installed from: the address of a package "
+            "index, a folder of wheels, or `none`: nothing is installed."
+        ),
+        json_schema_extra={"default": "what pip is configured for"},
+    )
+    udf_packages_size: ByteSize = Field(
+        default=ByteSize(5_000_000_000),
+        description=(
+            "Size of the packages of one user-defined function, and of all that are kept together: those "
+            "unused for longest go first."
+        ),
+        json_schema_extra={"default": "5GB"},
+    )
+    udf_packages_age_days: PositiveFloat = Field(
+        default=30.0,
+        description="Days after which packages of user-defined functions are looked up and installed anew.",
+    )
     catalog: str | None = Field(
         default=None,
         description=(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 _LENGTH = struct.Struct("!Q")
 #: Longest JSON of one message; arrays are not in it.
 MAX_JSON = 512 * 1024 * 1024
+_MAX_DIMENSIONS = 32
 _CHUNK = 1 << 30
 
 
@@ -53,8 +54,12 @@ def send(sock: socket.socket, message: dict[str, Any], array: npt.NDArray[Any] |
             os.close(fd)
 
 
-def receive(sock: socket.socket) -> tuple[dict[str, Any], int]:
+def receive(sock: socket.socket, max_json: int = MAX_JSON) -> tuple[dict[str, Any], int]:
     """The next message and the descriptor that came with it (-1 where none did), which the caller closes.
+
+    Args:
+        sock: the channel.
+        max_json: longest message that is taken.
 
     Raises:
         ChannelBroken: end of the channel, or bytes that are no message.
@@ -68,7 +73,7 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], int]:
             raise ChannelBroken("the channel was closed")
         head += _receive_exactly(sock, _LENGTH.size - len(head))
         (length,) = _LENGTH.unpack(head)
-        if length > MAX_JSON:
+        if length > max_json:
             raise ChannelBroken(f"a message that claims {length} bytes")
         message = _parse(_receive_exactly(sock, length))
     except ChannelBroken:
@@ -101,7 +106,7 @@ def _receive_exactly(sock: socket.socket, count: int) -> bytes:
 def _parse(body: bytes) -> dict[str, Any]:
     try:
         message = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ChannelBroken(f"a message that is not JSON: {error}") from None
     if not isinstance(message, dict):
         raise ChannelBroken("a message that is not a JSON object")
@@ -129,9 +134,14 @@ def _description(message: dict[str, Any], kinds: str) -> tuple[np.dtype[Any], tu
     try:
         dtype = np.dtype(message["array"]["dtype"])
         shape = tuple(int(n) for n in message["array"]["shape"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, SyntaxError) as error:
         raise ChannelBroken(f"an array without a usable description: {error!r}") from None
-    if dtype.kind not in kinds or dtype.itemsize > 8 or any(n < 0 for n in shape):
+    if (
+        dtype.kind not in kinds
+        or dtype.itemsize > 8
+        or len(shape) > _MAX_DIMENSIONS
+        or any(n < 0 for n in shape)
+    ):
         raise ChannelBroken(f"an array of dtype {dtype} and shape {shape}")
     nbytes = dtype.itemsize
     for n in shape:
@@ -167,7 +177,10 @@ def copy_array(message: dict[str, Any], fd: int, kinds: str = "biuf") -> npt.NDA
     flat = _bytes(array)
     done = 0
     while done < nbytes:
-        got = os.preadv(fd, [flat[done : done + _CHUNK]], done)
+        try:
+            got = os.preadv(fd, [flat[done : done + _CHUNK]], done)
+        except OSError as error:
+            raise ChannelBroken(f"an array whose memory cannot be read: {error}") from None
         if got == 0:
             raise ChannelBroken("an array whose memory shrank while it was read")
         done += got

@@ -59,10 +59,23 @@ class UdfMemoryExceeded(UdfError):
     code = "UdfMemoryExceeded"
 
 
+class UdfProcessesExceeded(UdfError):
+    """A UDF had more processes and threads than it may."""
+
+    code = "UdfProcessesExceeded"
+
+
 class UdfProcessDied(UdfError):
     """The process of a UDF ended by itself or was killed by a signal."""
 
     code = "UdfProcessDied"
+
+
+class UdfIsolationMissing(UdfError):
+    """A UDF may be run in a sandbox only, and there is none here."""
+
+    code = "UdfIsolationMissing"
+    http_status = 403
 
 
 class UdfModelUnavailable(UdfError):

@@ -77,15 +77,17 @@ class ModelCache:
         Raises:
             UdfModelUnavailable: the model is not there, too large, or has another hash than the context says.
         """
+        path = self.local_file(context)
+        return dict(context) if path is None else with_model_at(context, path)
+
+    def local_file(self, context: Mapping[str, Any]) -> Path | None:
+        """A verified local copy of the model that a context names, if it names one (errors as `localise`)."""
         model = context.get("model")
         if isinstance(model, str):
-            return {**context, "model": str(self.fetch(model, _text(context, "model_sha256")))}
+            return self.fetch(model, _text(context, "model_sha256"))
         if isinstance(model, Mapping) and isinstance(model.get("href"), str):
-            return {
-                **context,
-                "model": {**model, "href": str(self.fetch(model["href"], _text(model, "sha256")))},
-            }
-        return dict(context)
+            return self.fetch(model["href"], _text(model, "sha256"))
+        return None
 
     def fetch(self, href: str, sha256: str | None = None) -> Path:
         """A verified local copy of a model.
@@ -204,6 +206,15 @@ class ModelCache:
             digest.update(chunk)
             out.write(chunk)
         return digest.hexdigest()
+
+
+def with_model_at(context: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """A context that names a model, with this path in its address's place."""
+    model = context["model"]
+    return {
+        **context,
+        "model": {**model, "href": str(path)} if isinstance(model, Mapping) else str(path),
+    }
 
 
 def _model_cache(folder: Path, local_files: bool, max_bytes: int, timeout_s: float) -> ModelCache:

@@ -8,8 +8,6 @@ import select
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,19 +15,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-import psutil
 
 from acreage.core.errors import UdfError
 from acreage.udf import channel
+from acreage.udf.bubblewrap import Sandbox
 from acreage.udf.contract import UdfLimits
-from acreage.udf.errors import BY_KIND, UdfMemoryExceeded, UdfProcessDied, UdfTimeout
-from acreage.udf.isolation import child_command, child_environment, worker_script
+from acreage.udf.errors import (
+    BY_KIND,
+    UdfMemoryExceeded,
+    UdfProcessDied,
+    UdfProcessesExceeded,
+    UdfTimeout,
+)
+from acreage.udf.isolation import start_worker
 from acreage.udf.log import LogBuffer
+from acreage.udf.usage import Usage, shared_exactly, tree_usage
 
 #: Importing NumPy, xarray and openeo on a busy machine; not part of a UDF's own time.
 START_TIMEOUT_S = 120.0
 #: How often memory and CPU of a running call are looked at.
 WATCH_S = 0.1
+#: Longest JSON of a reply: features and labels; what a hostile worker can make the runner parse.
+MAX_REPLY = 64 * 1024**2
+_MAX_TEXT, _MAX_LINES = 8000, 250
 
 
 class WorkerProcess:
@@ -37,13 +45,16 @@ class WorkerProcess:
 
     Args:
         limits: what a call may take.
+        sandbox: what its sandbox holds; None for a process with limits only.
 
     Raises:
         UdfProcessDied: the process could not be started.
     """
 
-    def __init__(self, limits: UdfLimits) -> None:
+    def __init__(self, limits: UdfLimits, sandbox: Sandbox | None = None) -> None:
         self._limits = limits
+        self._sandboxed = sandbox is not None
+        self._given_bytes = 0
         self._log = LogBuffer(limits.log_bytes)
         self._ending = threading.Lock()
         self._killed = False
@@ -52,21 +63,12 @@ class WorkerProcess:
         self._log_fd, log_end = os.pipe()
         os.set_blocking(self._log_fd, False)
         try:
-            self._process = subprocess.Popen(
-                child_command(Path(sys.executable), worker_script(), theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=log_end,
-                stderr=log_end,
-                cwd=self._home,
-                env=child_environment(limits.threads, self._home),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        except OSError as error:
+            self._process = start_worker(sandbox, self._home, limits.threads, theirs.fileno(), log_end)
+        except UdfError:
             self._sock.close()
             os.close(self._log_fd)
             shutil.rmtree(self._home, ignore_errors=True)
-            raise UdfProcessDied(f"The UDF's process could not be started: {error}.") from error
+            raise
         finally:
             theirs.close()
             os.close(log_end)
@@ -103,7 +105,8 @@ class WorkerProcess:
         deadline = time.monotonic() + timeout
         cpu_until = float("inf")
         if self._limits.cpu_seconds is not None:
-            cpu_until = self._usage()[0] + self._limits.cpu_seconds
+            cpu_until = tree_usage(self.pid).cpu_seconds + self._limits.cpu_seconds
+        self._given_bytes = 0 if array is None else array.nbytes
         self._sock.settimeout(timeout)
         try:
             channel.send(self._sock, message, array)
@@ -140,7 +143,7 @@ class WorkerProcess:
     def _receive(self, deadline: float) -> tuple[dict[str, Any], int]:
         self._sock.settimeout(max(deadline - time.monotonic(), WATCH_S))
         try:
-            reply, fd = channel.receive(self._sock)
+            reply, fd = channel.receive(self._sock, MAX_REPLY)
         except channel.ChannelBroken:
             raise self._death() from None
         self._drain()
@@ -159,37 +162,37 @@ class WorkerProcess:
             if once:
                 return
 
-    def _usage(self) -> tuple[float, int]:
-        """CPU seconds and private bytes of the child and of all that it started."""
-        cpu, private = 0.0, 0
-        try:
-            child = psutil.Process(self._process.pid)
-            for process in (child, *child.children(recursive=True)):
-                times, memory = process.cpu_times(), process.memory_info()
-                cpu += times.user + times.system + times.children_user + times.children_system
-                private += max(memory.rss - memory.shared, 0)
-        except psutil.NoSuchProcess:
-            pass  # one of them ended meanwhile; the child's own end is seen by its descriptor
-        return cpu, private
-
     def _watch(self, cpu_until: float) -> None:
         limits = self._limits
-        if limits.memory_bytes is None and cpu_until == float("inf"):
-            return
-        cpu, private = self._usage()
-        if cpu > cpu_until:
+        usage = tree_usage(self.pid)
+        if usage.cpu_seconds > cpu_until:
             raise self._stopped(
                 UdfTimeout,
                 f"The UDF used more than {limits.cpu_seconds:g} s of CPU and was stopped.",
                 "Look for an endless loop; work on smaller pieces, or ask for more CPU time.",
             )
-        if limits.memory_bytes is not None and private > limits.memory_bytes:
+        if usage.threads > limits.processes:
+            raise self._stopped(
+                UdfProcessesExceeded,
+                f"The UDF had {usage.threads} processes and threads, of {limits.processes} that it may, "
+                "and was stopped.",
+                "Start fewer at once, and wait for their end.",
+            )
+        taken = self._taken(usage) if limits.memory_bytes is not None else 0
+        if limits.memory_bytes is not None and taken > limits.memory_bytes:
             raise self._stopped(
                 UdfMemoryExceeded,
-                f"The UDF took {private // 2**20} MiB of memory, of {limits.memory_bytes // 2**20} MiB "
+                f"The UDF took {taken // 2**20} MiB of memory, of {limits.memory_bytes // 2**20} MiB "
                 "that it may, and was stopped.",
                 "Ask for more memory, or work on smaller pieces.",
             )
+
+    def _taken(self, usage: Usage) -> int:
+        """Bytes that count: not those of the array that it was handed."""
+        shared = usage.shared_bytes
+        if usage.private_bytes + shared - self._given_bytes > (self._limits.memory_bytes or 0):
+            shared = max(shared_exactly(self.pid), usage.held_bytes)
+        return usage.private_bytes + max(shared - self._given_bytes, 0)
 
     def _stopped(self, kind: type[UdfError], message: str, hint: str) -> UdfError:
         self._end()
@@ -197,9 +200,12 @@ class WorkerProcess:
 
     def _failure(self, reply: dict[str, Any]) -> UdfError:
         kind = BY_KIND.get(str(reply.get("failure")), UdfProcessDied)
-        trace = [str(line) for line in reply.get("trace", [])]
+        lines = reply.get("trace")
+        trace = [str(x)[:_MAX_TEXT] for x in lines[:_MAX_LINES]] if isinstance(lines, list) else []
         return kind(
-            str(reply.get("message")), hint=str(reply.get("hint", "")), log=(*self.log_text(), *trace)
+            str(reply.get("message"))[:_MAX_TEXT],
+            hint=str(reply.get("hint", ""))[:_MAX_TEXT],
+            log=(*self.log_text(), *trace),
         )
 
     def _death(self) -> UdfError:
@@ -212,6 +218,8 @@ class WorkerProcess:
             )
         self._end()
         code = self._process.returncode
+        if self._sandboxed and code > 128:  # bubblewrap tells the end of its child as shells do
+            code = 128 - code
         if code >= 0:
             how, hint = f"ended itself with exit code {code}", "A UDF returns its result, it does not exit."
         else:
@@ -241,10 +249,7 @@ class WorkerProcess:
 
     def resident_bytes(self) -> int:
         """Its resident size; 0 where it has ended."""
-        try:
-            return int(psutil.Process(self._process.pid).memory_info().rss)
-        except psutil.NoSuchProcess:
-            return 0
+        return tree_usage(self.pid).resident_bytes
 
     def kill(self) -> None:
         """Kill the child and all that it started; the caller of `ask` is told. From any thread."""

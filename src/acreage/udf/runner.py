@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-import numpy as np
 import numpy.typing as npt
 
-from acreage.core.errors import InvalidInput, UdfError
-from acreage.core.udf import LabelledArray, UdfCode, UdfDataResult, UdfLogLine, UdfProbe, UdfResult
+from acreage.core.errors import InvalidInput
+from acreage.core.udf import LabelledArray, UdfCode, UdfDataResult, UdfProbe, UdfResult
 from acreage.udf import channel
+from acreage.udf.bubblewrap import MODEL, PACKAGES, Sandbox
+from acreage.udf.checks import check_json, check_runtime, check_spatial, garbled, labelled, without_array
 from acreage.udf.contract import UdfLimits
-from acreage.udf.dependencies import check_dependencies
-from acreage.udf.errors import (
-    UdfArgumentInvalid,
-    UdfMemoryExceeded,
-    UdfProcessDied,
-    UdfResultInvalid,
-    UdfRuntimeUnsupported,
-    UdfVersionUnsupported,
-)
-from acreage.udf.models import ModelCache
+from acreage.udf.dependencies import not_installed, read_dependencies
+from acreage.udf.errors import UdfMemoryExceeded, UdfProcessDied
+from acreage.udf.isolation import Isolation, counts_in_sandbox, is_sandboxed
+from acreage.udf.models import ModelCache, with_model_at
+from acreage.udf.packages import Lease, PackageCache
 from acreage.udf.process import WorkerProcess
 
 
@@ -45,24 +40,41 @@ class ProcessUdfRunner:
     Args:
         limits: of a call.
         workers: child processes at most; further callers wait.
-        models: fetches the model that a context names; without it, contexts pass as they are.
+        models: fetches the model that a context names; without it, contexts pass as they are, and a UDF in a
+            sandbox finds no file that they name.
+        isolation: whether UDFs run in a sandbox; see `acreage.udf.isolation`.
+        trusted: whether the author of the UDFs may do what this process may. If not, they run in a sandbox or
+            not at all, and without GPUs.
+        packages: installs what a UDF declares and the interpreter does not have; without it, such a UDF is
+            refused.
     """
 
     def __init__(
-        self, limits: UdfLimits | None = None, workers: int = 1, models: ModelCache | None = None
+        self,
+        limits: UdfLimits | None = None,
+        workers: int = 1,
+        models: ModelCache | None = None,
+        *,
+        isolation: Isolation = "auto",
+        trusted: bool = True,
+        packages: PackageCache | None = None,
     ) -> None:
         if workers < 1:
             raise InvalidInput(f"A UDF runner with {workers} workers.", hint="Give at least one.")
         self._limits = limits or UdfLimits()
         self._workers = workers
         self._models = models
+        self._isolation: Isolation = isolation
+        self._trusted = trusted
+        self._packages = packages
         self._free = threading.Condition()
         self._idle: list[tuple[_Key, WorkerProcess, UdfProbe]] = []
+        self._leases: dict[tuple[str, ...], Lease] = {}
         self._live = 0
         self._busy: set[WorkerProcess] = set()
         self._closed = False
         # Also when the runner is forgotten or the interpreter ends, no child stays behind.
-        self._finalizer = weakref.finalize(self, _stop_all, self._idle, self._busy)
+        self._finalizer = weakref.finalize(self, _stop_all, self._idle, self._busy, self._leases)
 
     def run(self, code: UdfCode, array: LabelledArray, context: Mapping[str, Any]) -> UdfResult:
         """Apply the UDF to one array (see `acreage.core.udf.UdfRunner`).
@@ -76,14 +88,14 @@ class ProcessUdfRunner:
             "temporal": list(array.temporal),
             "attrs": dict(array.attrs),
         }
-        message = {"kind": "array", "header": header, "context": self._context(context)}
-        _check_json(message["header"], "labels or attributes of the data cube")
-        with self._worker(code) as (worker, _):
+        check_json(header, "labels or attributes of the data cube")
+        with self._worker(code, context) as (worker, _, given):
+            message = {"kind": "array", "header": header, "context": given}
             reply, fd = worker.ask(message, array.values)
             values = self._take(worker, reply, fd)
             log = worker.log.take()
-        result = _labelled(values, reply.get("header"), log)
-        _check_spatial(array, result, log)
+        result = labelled(values, reply.get("header"), log)
+        check_spatial(array, result, log)
         return UdfResult(result, log)
 
     def run_features(
@@ -97,38 +109,35 @@ class ProcessUdfRunner:
             key: data.get(key) or []
             for key in ("datacubes", "feature_collection_list", "structured_data_list")
         }
-        message = {
-            "kind": "data",
-            "data": {**given, "proj": data.get("proj")},
-            "context": self._context(context),
-        }
-        _check_json(message["data"], "data of the UDF")
-        with self._worker(code) as (worker, _):
-            reply = _without_array(*worker.ask(message))
+        passed = {**given, "proj": data.get("proj")}
+        check_json(passed, "data of the UDF")
+        with self._worker(code, context) as (worker, _, inside):
+            reply = without_array(*worker.ask({"kind": "data", "data": passed, "context": inside}))
             log = worker.log.take()
         if not isinstance(reply.get("data"), dict):
-            raise _garbled(log)
+            raise garbled(log)
         return UdfDataResult(reply["data"], log)
 
     def describe(
         self, code: UdfCode, metadata: Mapping[str, Any], context: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """What the UDF's `apply_metadata` makes of a cube's metadata, None without one (errors as `run`)."""
-        message = {"kind": "metadata", "metadata": dict(metadata), "context": self._context(context)}
-        _check_json(message["metadata"], "metadata of the data cube")
-        with self._worker(code) as (worker, probe):
+        passed = dict(metadata)
+        check_json(passed, "metadata of the data cube")
+        with self._worker(code, context) as (worker, probe, given):
             if not probe.has_metadata:
                 return None
-            reply = _without_array(*worker.ask(message))
+            message = {"kind": "metadata", "metadata": passed, "context": given}
+            reply = without_array(*worker.ask(message))
             log = worker.log.take()
         found = reply.get("metadata")
         if not isinstance(found, dict):
-            raise _garbled(log)
+            raise garbled(log)
         return found
 
     def probe(self, code: UdfCode) -> UdfProbe:
         """Load the UDF without data and say what it offers (errors as `run`)."""
-        with self._worker(code) as (_, probe):
+        with self._worker(code, {}) as (_, probe, _):
             return probe
 
     def resident_bytes(self) -> int:
@@ -144,7 +153,11 @@ class ProcessUdfRunner:
         self._finalizer()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _of_this_process, (self._limits, self._workers, self._models)
+        return _of_this_process, (self._arguments,)
+
+    @property
+    def _arguments(self) -> _Arguments:
+        return self._limits, self._workers, self._models, self._isolation, self._trusted, self._packages
 
     def __enter__(self) -> Self:
         return self
@@ -154,24 +167,30 @@ class ProcessUdfRunner:
     ) -> None:
         self.close()
 
-    def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        _check_json(dict(context), "context of the UDF")
-        return dict(context) if self._models is None else self._models.localise(context)
-
     @contextmanager
-    def _worker(self, code: UdfCode) -> Iterator[tuple[WorkerProcess, UdfProbe]]:
-        _check_runtime(code)
-        key = (code.sha256, code.name)
-        worker, probe = self._checkout(key, code)
+    def _worker(
+        self, code: UdfCode, context: Mapping[str, Any]
+    ) -> Iterator[tuple[WorkerProcess, UdfProbe, dict[str, Any]]]:
+        """A worker that has loaded the UDF, what it offers, and the context as the UDF sees it."""
+        check_runtime(code)
+        check_json(dict(context), "context of the UDF")
+        sandboxed = is_sandboxed(self._isolation, self._trusted)
+        model = None if self._models is None else self._models.local_file(context)
+        given = dict(context)
+        if model is not None:
+            given = with_model_at(context, MODEL / model.name if sandboxed else model)
+        # A sandbox holds one model from its start.
+        key = (code.sha256, code.name, model if sandboxed else None)
+        worker, probe = self._checkout(key, code, sandboxed)
         try:
-            yield worker, probe
+            yield worker, probe, given
         except UdfMemoryExceeded:
             worker.kill()  # its memory is fragmented at best
             raise
         finally:
             self._give_back(key, worker, probe)
 
-    def _checkout(self, key: _Key, code: UdfCode) -> tuple[WorkerProcess, UdfProbe]:
+    def _checkout(self, key: _Key, code: UdfCode, sandboxed: bool) -> tuple[WorkerProcess, UdfProbe]:
         evicted: WorkerProcess | None = None
         with self._free:
             while True:
@@ -192,16 +211,19 @@ class ProcessUdfRunner:
         try:
             if evicted is not None:
                 evicted.stop()
-            return self._start(code)
+            return self._start(key, code, sandboxed)
         except BaseException:
             with self._free:
                 self._live -= 1
                 self._free.notify()
             raise
 
-    def _start(self, code: UdfCode) -> tuple[WorkerProcess, UdfProbe]:
-        dependencies = check_dependencies(code.source)
-        worker = WorkerProcess(self._limits)
+    def _start(self, key: _Key, code: UdfCode, sandboxed: bool) -> tuple[WorkerProcess, UdfProbe]:
+        dependencies, folder = self._dependencies(code)
+        sandbox = None
+        if sandboxed:
+            sandbox = Sandbox(self._limits.scratch_bytes, key[2], folder, devices=self._trusted)
+        worker = WorkerProcess(self._limits, sandbox)
         with self._free:
             self._busy.add(worker)
         try:
@@ -210,8 +232,11 @@ class ProcessUdfRunner:
                 "source": code.source,
                 "name": code.name,
                 "memory_bytes": self._limits.memory_bytes,
+                # Elsewhere the system counts what its user runs at all.
+                "processes": self._limits.processes if sandboxed and counts_in_sandbox() else None,
+                "packages": None if folder is None else str(PACKAGES if sandboxed else folder),
             }
-            reply = _without_array(*worker.ask(message))
+            reply = without_array(*worker.ask(message))
         except BaseException:
             with self._free:
                 self._busy.discard(worker)
@@ -224,6 +249,21 @@ class ProcessUdfRunner:
             dependencies=dependencies,
         )
         return worker, probe
+
+    def _dependencies(self, code: UdfCode) -> tuple[tuple[str, ...], Path | None]:
+        """What the UDF declares, and the folder with what of it is not installed here."""
+        declared = read_dependencies(code.source)
+        if not declared.missing:
+            return declared.requirements, None
+        if self._packages is None:
+            raise not_installed(declared.missing)
+        with self._free:
+            lease = self._leases.get(declared.missing)
+        if lease is None:
+            lease = self._packages.environment(declared.missing)
+            with self._free:
+                lease = self._leases.setdefault(declared.missing, lease)
+        return declared.requirements, lease.folder
 
     def _give_back(self, key: _Key, worker: WorkerProcess, probe: UdfProbe) -> None:
         with self._free:
@@ -247,107 +287,38 @@ class ProcessUdfRunner:
             return channel.copy_array(reply, fd)
         except channel.ChannelBroken:
             worker.kill()
-            raise _garbled(worker.log.take()) from None
+            raise garbled(worker.log.take()) from None
         finally:
             if fd >= 0:
                 os.close(fd)
 
 
-_Key = tuple[str, str]
-_Arguments = tuple[UdfLimits, int, ModelCache | None]
+_Key = tuple[str, str, Path | None]
+_Arguments = tuple[UdfLimits, int, ModelCache | None, Isolation, bool, PackageCache | None]
 _arrived: WeakValueDictionary[_Arguments, ProcessUdfRunner] = WeakValueDictionary()
 _arriving = threading.Lock()
 
 
-def _of_this_process(limits: UdfLimits, workers: int, models: ModelCache | None) -> ProcessUdfRunner:
+def _of_this_process(arguments: _Arguments) -> ProcessUdfRunner:
     """The runner with these arguments that travelled to this process, made at the first arrival."""
-    key = (limits, workers, models)
     with _arriving:
-        runner = _arrived.get(key)
+        runner = _arrived.get(arguments)
         if runner is None or runner._closed:
-            runner = _arrived[key] = ProcessUdfRunner(limits, workers, models)
+            limits, workers, models, isolation, trusted, packages = arguments
+            runner = _arrived[arguments] = ProcessUdfRunner(
+                limits, workers, models, isolation=isolation, trusted=trusted, packages=packages
+            )
         return runner
 
 
-def _stop_all(idle: list[tuple[_Key, WorkerProcess, UdfProbe]], busy: set[WorkerProcess]) -> None:
+def _stop_all(
+    idle: list[tuple[_Key, WorkerProcess, UdfProbe]],
+    busy: set[WorkerProcess],
+    leases: dict[tuple[str, ...], Lease],
+) -> None:
     while idle:
         idle.pop()[1].stop()
     for worker in list(busy):
         worker.kill()  # its caller stops it
-
-
-def _check_runtime(code: UdfCode) -> None:
-    if code.runtime.lower() not in ("python", "python3"):
-        raise UdfRuntimeUnsupported(f"There is no UDF runtime {code.runtime!r} here.", hint="Use Python.")
-    here = platform.python_version_tuple()
-    if code.version and tuple(code.version.split(".")) != here[: len(code.version.split("."))]:
-        raise UdfVersionUnsupported(
-            f"There is no Python {code.version} for UDFs here.",
-            hint=f"Ask for {here[0]} or {here[0]}.{here[1]}.",
-        )
-
-
-def _check_json(value: Any, what: str) -> None:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UdfArgumentInvalid(
-            f"The {what} is not JSON: {error}.", hint="Use strings, numbers, lists and objects."
-        ) from None
-
-
-def _without_array(reply: dict[str, Any], fd: int) -> dict[str, Any]:
-    if fd >= 0:
-        os.close(fd)
-    return reply
-
-
-def _garbled(log: tuple[UdfLogLine, ...]) -> UdfError:
-    return UdfProcessDied(
-        "The UDF's process sent a reply that cannot be read.",
-        hint="A UDF must leave file descriptors alone that it did not open.",
-        log=[str(line) for line in log],
-    )
-
-
-def _labelled(values: npt.NDArray[Any], header: Any, log: tuple[UdfLogLine, ...]) -> LabelledArray:
-    try:
-        return LabelledArray(
-            values,
-            tuple(header["dims"]),
-            {name: tuple(_each_label(labels)) for name, labels in header["labels"].items()},
-            tuple(header["temporal"]),
-            dict(header["attrs"]),
-        )
-    except (KeyError, TypeError, AttributeError):
-        raise _garbled(log) from None
-    except ValueError as error:
-        raise UdfResultInvalid(
-            f"The UDF's result cannot be used: {error}.", log=[str(x) for x in log]
-        ) from None
-
-
-def _each_label(labels: Any) -> Iterator[Any]:
-    for label in labels:
-        if not isinstance(label, str | int | float):
-            raise TypeError(f"a label {label!r}")
-        yield label
-
-
-def _check_spatial(given: LabelledArray, got: LabelledArray, log: tuple[UdfLogLine, ...]) -> None:
-    """x and y may go, but not change: the engine knows a window's pixels by their place."""
-    for name in ("x", "y"):
-        before, after = given.sizes.get(name), got.sizes.get(name)
-        if before is None or after is None:
-            continue
-        problem = ""
-        if before != after:
-            problem = f"{after} pixels along {name}, where it was given {before}"
-        elif not np.array_equal(given.labels.get(name, ()), got.labels.get(name, ())):
-            problem = f"other coordinates along {name} than it was given"
-        if problem:
-            raise UdfResultInvalid(
-                f"The UDF returned {problem}.",
-                hint="Return the same pixels in the same order; apply_neighborhood shows an overlap.",
-                log=[str(line) for line in log],
-            )
+    while leases:
+        leases.popitem()[1].release()

@@ -42,6 +42,7 @@ else:
     convention = _sibling("convention")
 
 MAX_TEXT = 4000
+_DESCRIPTORS = 1024
 
 
 class _NoAcreage(importlib.abc.MetaPathFinder):
@@ -110,8 +111,10 @@ def _handle(state: dict[str, Any], message: dict[str, Any], fd: int) -> tuple[di
     """Reply and array for one request."""
     kind = message["kind"]
     if kind == "load":
-        _limit(message["memory_bytes"])
+        _limit(message["memory_bytes"], message["processes"])
         state["memory_bytes"] = message["memory_bytes"]
+        if message["packages"]:
+            sys.path.append(message["packages"])  # behind the others: it holds only what they do not
         state["name"] = message["name"]
         state["udf"] = udf = Udf(message["source"], message["name"])
         return {
@@ -157,11 +160,18 @@ def _plain(value: Any) -> Any:
     )
 
 
-def _limit(memory_bytes: int | None) -> None:
+def _limit(memory_bytes: int | None, processes: int | None) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = _DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, _DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+    if processes is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
     if memory_bytes is not None:
         # Not RLIMIT_AS: libraries such as PyTorch map two to three times the memory that they use.
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        # Files in memory are of no process's data.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (memory_bytes, memory_bytes))
 
 
 def _failure(error: BaseException, name: str) -> dict[str, Any]:
