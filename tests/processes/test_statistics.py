@@ -179,3 +179,16 @@ def test_arrays_of_texts_have_no_statistics() -> None:
     with pytest.raises(ProcessParameterInvalid, match="numbers"):
         call("mean", data=["a", "b"])
     assert call("first", data=["a", None]) == "a"
+
+
+def test_quantiles_reach_infinity_where_the_formula_of_type_7_has_no_number() -> None:
+    data = [1.5, -math.inf, 5.75, -1.25]
+    # (1 - g) x[j] + g x[j + 1], of which x[j] + g (x[j + 1] - x[j]) is not a number.
+    assert call("quantiles", data=data, probabilities=[0, 0.25, 0.5, 1]) == [
+        -math.inf,
+        -math.inf,
+        0.125,
+        5.75,
+    ]
+    assert call("quantiles", data=[1.0, math.inf], probabilities=[0, 0.5, 1]) == [1.0, math.inf, math.inf]
+    assert math.isnan(call("quantiles", data=[-math.inf, math.inf], probabilities=[0.5])[0])

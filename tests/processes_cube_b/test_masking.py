@@ -217,11 +217,23 @@ def test_filter_spatial_by_windows_cuts_to_the_bounds(cube: Cube, seed: int, siz
     arguments = {"data": cube, "geometries": geojson(polygon.buffer(0), Point(at))}
     made = run_eager("filter_spatial", **arguments)
     assert_same(run_windowed("filter_spatial", *size, **arguments), made)
-    assert made.meta.box == cube.meta.box.intersect(pixel_bounds(polygon, GRID))
+    low_x, low_y, high_x, high_y = polygon.bounds
+    xs, ys = np.array(cube.meta.labels_of("x")), np.array(cube.meta.labels_of("y"))
+    # Centres within the polygon's bounds, and the pixel that the point lies in.
+    assert made.meta.labels_of("x") == tuple(xs[(low_x <= xs) & (xs <= high_x) | (abs(xs - at[0]) <= 5)])
+    assert made.meta.labels_of("y") == tuple(ys[(low_y <= ys) & (ys <= high_y) | (abs(ys - at[1]) <= 5)])
+
+
+def test_a_polygon_without_a_pixel_centre_is_refused_by_filter_spatial() -> None:
+    data = raster_meta()
+    x, y = data.labels_of("x")[1], data.labels_of("y")[1]
+    between = geojson(box(x + 1, y + 1, x + 4, y + 4))
+    with pytest.raises(ProcessParameterInvalid, match="hold no pixel centre"):
+        describe("filter_spatial", data=data, geometries=between)
 
 
 def test_geometries_outside_of_the_cube_are_refused_by_filter_spatial() -> None:
-    with pytest.raises(ProcessParameterInvalid, match="lie outside of the data cube"):
+    with pytest.raises(ProcessParameterInvalid, match="hold no pixel centre of the data cube"):
         describe("filter_spatial", data=raster_meta(), geometries=mapping(box(4, 50, 5, 51)))
 
 

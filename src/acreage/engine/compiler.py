@@ -18,7 +18,7 @@ from acreage.core.cube import CubeMeta
 from acreage.core.errors import InvalidProcessGraph, ProcessGraphError, ProcessParameterInvalid
 from acreage.core.grid import Grid
 from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
-from acreage.engine.constants import constant_cube, plain_json
+from acreage.engine.constants import constant_cube, constant_json, constant_value
 from acreage.engine.graph import Graph, GraphNode, substitute
 from acreage.engine.loading import Loader
 from acreage.engine.ops import (
@@ -33,7 +33,7 @@ from acreage.engine.plan import Output, PlanNode, SourceSummary
 from acreage.engine.schemas import check_references
 from acreage.engine.sources import GridRequest
 from acreage.engine.udf_windows import null_window, udf_blocks
-from acreage.processes.callback import Callback, NodeRef, ParameterRef, as_masked
+from acreage.processes.callback import Callback, NodeRef, ParameterRef
 from acreage.processes.registry import (
     POINTWISE,
     Blocks,
@@ -52,7 +52,7 @@ _LOADS = ("load_collection", "load_stac")
 
 @dataclass(frozen=True)
 class Constant:
-    """A value known while planning: JSON."""
+    """A value known while planning: JSON, or an array with labels."""
 
     value: Any
 
@@ -131,7 +131,7 @@ class Compiler:
 
     def _constant_of(self, index: int) -> tuple[Any] | None:
         value = self.values[(index, OWN_GRID)]
-        return (value.value,) if isinstance(value, Constant) else None
+        return (constant_json(value.value),) if isinstance(value, Constant) else None
 
     def _process(self, index: int, node: GraphNode, process: CubeProcess, request: GridRequest) -> Value:
         inputs: list[int] = []
@@ -185,7 +185,7 @@ class Compiler:
             if found is None:
                 found = self.values[(value.index, OWN_GRID)]
             if isinstance(found, Constant):
-                return found.value
+                return constant_json(found.value)
             # One entry a use: a cube that is used twice may be needed with two footprints.
             inputs.append(found)
             return InputRef(len(inputs) - 1)
@@ -256,7 +256,7 @@ class Compiler:
         arguments = {k: substitute(v, replacement) for k, v in node.arguments.items()}
         with np.errstate(all="ignore"):
             result = array_processes()[node.process_id].function(**arguments)
-        return Constant(plain_json(as_masked(result)))
+        return Constant(constant_value(result))
 
     def _cube_node(self, value: Value, key: str) -> int:
         if isinstance(value, int):

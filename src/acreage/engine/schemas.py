@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 
 from acreage.core.errors import ProcessParameterInvalid
 from acreage.processes.callback import Callback, NodeRef, ParameterRef
-from acreage.processes.registry import description
+from acreage.processes.registry import array_processes, description
 
 _CUBES = frozenset({"datacube", "raster-cube", "vector-cube"})
 _CALLBACK = "process-graph"
@@ -87,8 +87,15 @@ def _subtypes(process_id: str, parameter: str) -> frozenset[str | None]:
 
 @cache
 def _validator(process_id: str, parameter: str) -> Draft7Validator:
-    alternatives = _alternatives(process_id, parameter)
+    alternatives = [_without_range(process_id, a) for a in _alternatives(process_id, parameter)]
     return Draft7Validator(alternatives[0] if len(alternatives) == 1 else {"anyOf": list(alternatives)})
+
+
+def _without_range(process_id: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A number that may be null is a pixel's value: the process says what comes of one out of range (NaN)."""
+    if process_id not in array_processes() or schema.get("type") != ["number", "null"]:
+        return schema
+    return {k: v for k, v in schema.items() if k not in ("minimum", "maximum")}
 
 
 def _check_schema(validator: Draft7Validator, value: Any, what: str) -> None:

@@ -82,7 +82,9 @@ def lte(x: Any, y: Any) -> Any:
 
 @array_process("between")
 def between(x: Any, min: Any, max: Any, exclude_max: bool = False) -> Any:
-    """Whether min <= x <= max (x < max where `exclude_max`); false for swapped bounds."""
+    """Whether min <= x <= max (x < max where `exclude_max`); false for swapped bounds and JSON arrays."""
+    if isinstance(x, list | tuple):
+        return False
     return and_(gte(x, min), lt(x, max) if exclude_max else lte(x, max))
 
 

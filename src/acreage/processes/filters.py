@@ -26,11 +26,9 @@ from acreage.processes.bands import bands_dimension, named, wavelength
 from acreage.processes.callback import Callback, as_masked
 from acreage.processes.constraints import bounding_box
 from acreage.processes.convert import json_label, pick, positions
+from acreage.processes.geometry_pixels import centre_bounds
 from acreage.processes.registry import cube_process
 from acreage.processes.time_labels import instants, interval, temporal_dimension
-
-_SNAP = 1e-6  # share of a pixel: rounding of a reprojected edge must not lose the pixel whose centre it meets
-
 
 # --- filter_bbox --------------------------------------------------------------------------------------------
 
@@ -53,23 +51,13 @@ def _bounds_in(crs: str, extent: Any) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _centres_inside(full: Box, bounds: tuple[float, float, float, float]) -> Box:
-    west, south, east, north = bounds
-    grid = full.grid
-    x0 = math.ceil((west - grid.off_x) / grid.res_x - 0.5 - _SNAP)
-    x1 = math.floor((east - grid.off_x) / grid.res_x - 0.5 + _SNAP) + 1
-    y0 = math.ceil((grid.off_y - north) / grid.res_y - 0.5 - _SNAP)
-    y1 = math.floor((grid.off_y - south) / grid.res_y - 0.5 + _SNAP) + 1
-    return full.intersect(Box(grid, x0, y0, max(x1, x0), max(y1, y0)))
-
-
 def _describe_bbox(*, data: CubeMeta, extent: Any) -> CubeMeta:
     if data.box is not None:
         if not {"x", "y"} <= {d.type for d in data.dims}:
             raise DimensionNotAvailable(
                 f"filter_bbox needs the dimensions x and y; the data cube has {', '.join(data.names)}."
             )
-        kept = _centres_inside(data.box, _bounds_in(data.box.grid.crs, extent))
+        kept = data.box.intersect(centre_bounds(_bounds_in(data.box.grid.crs, extent), data.box.grid))
         if kept.is_empty:
             raise ProcessParameterInvalid(
                 f"The bounding box {_shown(extent)} holds no pixel centre of the data cube, which covers "

@@ -23,6 +23,7 @@ from acreage.core.grid import Box, Grid
 
 Float = NDArray[np.floating[Any]]
 _DIRECT = 4096  # pixels up to which every one is tested exactly
+_SNAP = 1e-6  # share of a pixel: rounding of a reprojected edge must not lose the pixel whose centre it meets
 
 
 def pixel_bounds(geometry: BaseGeometry, grid: Grid) -> Box:
@@ -37,6 +38,25 @@ def pixel_bounds(geometry: BaseGeometry, grid: Grid) -> Box:
         math.floor((east - grid.off_x) / grid.res_x) + 1,
         math.floor((grid.off_y - south) / grid.res_y) + 1,
     )
+
+
+def centre_bounds(bounds: tuple[float, float, float, float], grid: Grid) -> Box:
+    """The box of all pixels whose centres lie within bounds in the grid's CRS, edges included."""
+    west, south, east, north = bounds
+    x0 = math.ceil((west - grid.off_x) / grid.res_x - 0.5 - _SNAP)
+    x1 = math.floor((east - grid.off_x) / grid.res_x - 0.5 + _SNAP) + 1
+    y0 = math.ceil((grid.off_y - north) / grid.res_y - 0.5 - _SNAP)
+    y1 = math.floor((grid.off_y - south) / grid.res_y - 0.5 + _SNAP) + 1
+    return Box(grid, x0, y0, max(x1, x0), max(y1, y0))
+
+
+def filtered_bounds(geometry: BaseGeometry, grid: Grid) -> Box:
+    """The box that a filter by a geometry (in the grid's CRS) keeps: the pixels whose centres lie within a
+    polygon's bounds; all pixels of a point or line.
+    """
+    if geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        return pixel_bounds(geometry, grid)
+    return centre_bounds(geometry.bounds, grid)
 
 
 def pixels_of(geometry: BaseGeometry, box: Box) -> BoolArray:

@@ -180,7 +180,10 @@ def quantiles(  # type: ignore[no-untyped-def]
                 above = min(below + 1, m - 1)
                 low = np.float64(block[below, j])
                 high = np.float64(block[above, j])
-                out[i, start + j] = low if low == high else low + (high - low) * (place - below)
+                if low == high or place == below or (low == -np.inf and high < np.inf):
+                    out[i, start + j] = low
+                else:
+                    out[i, start + j] = low + (high - low) * (place - below)
 
 
 @where_valid

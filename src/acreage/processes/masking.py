@@ -16,7 +16,7 @@ from acreage.core.grid import Box
 from acreage.processes.convert import owned
 from acreage.processes.dtypes import common
 from acreage.processes.geometries import geometries_of, in_crs
-from acreage.processes.geometry_pixels import pixel_bounds, pixels_of_any
+from acreage.processes.geometry_pixels import filtered_bounds, pixels_of_any
 from acreage.processes.merge import check_aligned
 from acreage.processes.registry import cube_process
 from acreage.processes.resampling import spatial_box
@@ -189,12 +189,12 @@ def _describe_filter(*, data: CubeMeta, geometries: Any) -> CubeMeta:
     full = spatial_box(data, "filter_spatial")
     bounds = Box(full.grid, 0, 0, 0, 0)
     for geometry in in_crs(geometries_of(geometries, "filter_spatial")[0], full.grid.crs):
-        bounds = bounds.union(pixel_bounds(geometry, full.grid))
+        bounds = bounds.union(filtered_bounds(geometry, full.grid))
     kept = full.intersect(bounds)
     if kept.is_empty:
         raise ProcessParameterInvalid(
-            f"The geometries of filter_spatial lie outside of the data cube, which covers {_extent(full)} "
-            f"in {full.grid.crs}.",
+            "The geometries of filter_spatial hold no pixel centre of the data cube, which covers "
+            f"{_extent(full)} in {full.grid.crs}.",
             hint="Check their coordinates (longitude first) and their CRS.",
         )
     return replace(data.with_box(kept), may_be_null=True)
@@ -202,7 +202,7 @@ def _describe_filter(*, data: CubeMeta, geometries: Any) -> CubeMeta:
 
 @cube_process("filter_spatial", describe=_describe_filter)
 def filter_spatial(*, data: Cube, geometries: Any, out: CubeMeta) -> Cube:
-    """The cube cut to the bounds of the geometries, null where no geometry has the pixel.
+    """The pixels whose centres lie within the geometries' bounds, null where no geometry has the pixel.
 
     A polygon has the pixels whose centres lie in it, a point the pixel it lies in, a line all pixels it
     touches.

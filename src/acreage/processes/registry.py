@@ -242,15 +242,18 @@ def description(process_id: str) -> Mapping[str, Any]:
     Raises:
         ProcessUnsupported: the id is not known; the message names the closest known ids.
     """
-    if process_id not in process_ids():
-        from difflib import get_close_matches
+    found = cube_processes().get(process_id) or array_processes().get(process_id)
+    if found is not None:
+        return found.spec
+    if process_id in ENGINE_PROCESSES:
+        return load_spec(process_id)
+    from difflib import get_close_matches
 
-        close = get_close_matches(process_id, process_ids(), n=3)
-        raise ProcessUnsupported(
-            f"Process {process_id!r} is not supported.",
-            hint=f"Did you mean {' or '.join(close)}?" if close else "",
-        )
-    return load_spec(process_id)
+    close = get_close_matches(process_id, process_ids(), n=3)
+    raise ProcessUnsupported(
+        f"Process {process_id!r} is not supported.",
+        hint=f"Did you mean {' or '.join(close)}?" if close else "",
+    )
 
 
 __all__ = [
