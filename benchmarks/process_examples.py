@@ -65,9 +65,8 @@ def page(results: Results, exceptions: Mapping[str, Mapping[str, str]]) -> str:
         "",
         f"The specification of openEO's processes ({exceptions['specification']}) holds "
         f"{len(results)} examples of {len(counts)} processes:",
-        "arguments, and the value or the error that comes of them. Each is submitted as a process graph, parsed, "
-        "planned,",
-        "and run in windows of two pixels; numbers are compared to 10 decimals.",
+        "arguments, and the value or the error that comes of them. Each is submitted as a process graph,",
+        "parsed, planned, and run in windows of two pixels; numbers are compared to 10 decimals.",
         "",
         "```",
         *_command(),

@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 _FOLDERS = ("", "proposals", "missing-processes")
+# A doubled word and the address of a registry that is no more.
+_EPSG = (
+    "as as [EPSG code](http://www.epsg-registry.org/)",
+    "as [EPSG code](https://spatialreference.org/ref/epsg/)",
+)
 
 
 @lru_cache(maxsize=1)
@@ -36,7 +41,7 @@ def load_spec(process_id: str) -> Mapping[str, Any]:
     In the overlay, `parameters` lists all parameters in order; each entry is laid key by key over the
     official
     parameter of its name, so that an entry with a name alone takes it as it is. `exceptions` are laid over
-    the official ones by name. All other keys replace their official value.
+    the official ones by name, and `returns` key by key. All other keys replace their official value.
 
     Raises:
         KeyError: neither the specification nor the overlay has the process.
@@ -45,7 +50,7 @@ def load_spec(process_id: str) -> Mapping[str, Any]:
     for folder in _FOLDERS:
         path = _official_folder() / folder / f"{process_id}.json"
         if path.is_file():
-            official = json.loads(path.read_text("utf-8"))
+            official = json.loads(path.read_text("utf-8").replace(*_EPSG))
             break
     overlay = _overlay().get(process_id, {})
     merged = {**official, **overlay}
@@ -54,6 +59,7 @@ def load_spec(process_id: str) -> Mapping[str, Any]:
     if "parameters" in overlay:
         known = {p["name"]: p for p in official.get("parameters", [])}
         merged["parameters"] = [{**known.get(p["name"], {}), **p} for p in overlay["parameters"]]
-    if "exceptions" in overlay:
-        merged["exceptions"] = {**official.get("exceptions", {}), **overlay["exceptions"]}
+    for key in ("exceptions", "returns"):
+        if key in overlay:
+            merged[key] = {**official.get(key, {}), **overlay[key]}
     return {"id": process_id, **merged}
