@@ -14,6 +14,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -274,9 +275,7 @@ def running_provider(
     config = folder / "provider.conf"
     config.write_text(_CONFIG.format(port=port, url=url, database=database), encoding="utf-8")
     with (folder / "provider.log").open("wb") as log:
-        process = subprocess.Popen(
-            [PROGRAM, "-c", str(config)], stdout=log, stderr=log, preexec_fn=_take_signals
-        )
+        process = subprocess.Popen([PROGRAM, "-c", str(config)], stdout=log, stderr=log)
     try:
         _wait(url, process, folder / "provider.log")
         provider = OidcProvider(url, (rsa_key("first"), ec_key("second")), access_token_s)
@@ -286,10 +285,6 @@ def running_provider(
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _take_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -310,7 +305,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8181)
     parser.add_argument("--folder", type=Path, required=True, help="for its files and providers.json")
     options = parser.parse_args()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # waited for below
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())  # through the end of the provider
     redirects = ["http://localhost:8765/callback"]
     with running_provider(options.folder, options.port, redirects) as provider:
         file = options.folder / "providers.json"
@@ -320,7 +316,8 @@ def main() -> None:
             print(f"export {name}={value}")
         print(f"# issuer {provider.issuer}; users: {', '.join(f'{n} / {p}' for n, p in USERS.items())}")
         print("# end it with Ctrl-C", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        while True:
+            signal.pause()
 
 
 if __name__ == "__main__":
