@@ -30,6 +30,7 @@ from acreage.croptype.workflow import CubeSettings, map_grid
 from acreage.engine.budget import Budget
 from acreage.engine.tolerance import NONE, Tolerance, TooManyFailures
 from acreage.udf.contract import UdfLimits
+from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
 SETTINGS = CubeSettings(s2_bands=("B02", "B03", "B04", "B08", "B11"), buffer=150.0)
@@ -87,8 +88,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def udf() -> Iterator[ProcessUdfRunner]:
-    with ProcessUdfRunner(UdfLimits(timeout_s=120), workers=1) as runner:
+def udf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessUdfRunner]:
+    models = ModelCache(tmp_path_factory.mktemp("models"))
+    with ProcessUdfRunner(UdfLimits(timeout_s=120), workers=1, models=models) as runner:
         yield runner
 
 

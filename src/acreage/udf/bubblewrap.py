@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PROGRAM = "bwrap"
@@ -70,7 +71,7 @@ def sandbox_command(
         *("--uid", "65534", "--gid", "65534", "--hostname", "udf"),
         *mounts,
         *_hidden(mounts),
-        *("--proc", "/proc", "--dev", "/dev"),
+        *("--proc", "/proc", *_covered(sandbox.devices), "--dev", "/dev"),
         *("--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"),
         *(_devices() if sandbox.devices else ()),
         *("--size", str(sandbox.scratch_bytes), "--tmpfs", "/tmp", "--dir", str(HOME)),
@@ -122,6 +123,24 @@ def _hidden(mounts: Sequence[str]) -> list[str]:
     """An empty folder over `acreage`, where it lies among the packages."""
     own = Path(__file__).resolve().parent.parent
     return ["--tmpfs", str(own), "--remount-ro", str(own)] if _below(own, mounts) else []
+
+
+@cache
+def _covered(devices: bool) -> list[str]:
+    """Nothing over what of /proc is the whole machine's: its folders, and files that not all may read only.
+
+    Where the server runs as root the UDF's user is root to the kernel too, without its privileges; but files
+    such as /proc/sys/kernel/core_pattern ask for the user only.
+    """
+    words: list[str] = []
+    for path in sorted(Path("/proc").iterdir()):
+        if path.name.isdigit() or path.is_symlink() or (devices and path.name == "driver"):
+            continue
+        if path.is_dir():
+            words += ["--tmpfs", str(path), "--remount-ro", str(path)]
+        elif path.stat().st_mode & 0o777 != 0o444:
+            words += _read_only(Path("/dev/null"), path)
+    return words
 
 
 def _devices() -> list[str]:

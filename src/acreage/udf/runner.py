@@ -282,7 +282,9 @@ class ProcessUdfRunner:
             limit = self._limits.memory_bytes
             if limit is not None and fd >= 0 and os.fstat(fd).st_size > limit:
                 raise UdfMemoryExceeded(
-                    "The UDF's result is larger than the memory it may take.", log=worker.log_text()
+                    "The UDF's result is larger than the memory it may take.",
+                    hint="Return less at once, or ask for more memory.",
+                    log=worker.log_text(),
                 )
             return channel.copy_array(reply, fd)
         except channel.ChannelBroken:

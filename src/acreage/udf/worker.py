@@ -131,7 +131,9 @@ def _handle(state: dict[str, Any], message: dict[str, Any], fd: int) -> tuple[di
         limit = state["memory_bytes"]
         if limit is not None and values.nbytes > limit:
             raise convention.UdfProblem(
-                "memory", f"The UDF's result has {values.nbytes} bytes, of {limit} it may take."
+                "memory",
+                f"The UDF's result has {values.nbytes} bytes, of {limit} it may take.",
+                "Return less at once, or ask for more memory.",
             )
         return {"kind": "array", "header": header}, values
     if kind == "data":
@@ -200,7 +202,7 @@ def _failure(error: BaseException, name: str) -> dict[str, Any]:
         "failure": failure,
         "message": f"The UDF raised {what}{where}.",
         "hint": hint,
-        "trace": lines[-200:],
+        "trace": [line[:MAX_TEXT] for line in lines[-200:]],
     }
 
 
