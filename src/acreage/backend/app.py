@@ -22,6 +22,7 @@ from acreage.backend.errors import (
     RequestInvalid,
     StorageFailure,
     error_document,
+    error_headers,
 )
 from acreage.backend.gate import Gate
 from acreage.backend.routes import (
@@ -68,17 +69,18 @@ def create_app(server: Server) -> FastAPI:
         app.include_router(module.router)
     _answer_errors(app)
     app.add_middleware(
+        Gate,
+        most_bytes=int(server.settings.request_bytes),
+        per_minute=server.settings.requests_per_minute,
+    )
+    # Outermost: scripts of a web site must be able to read what the gate refuses.
+    app.add_middleware(
         CORSMiddleware,
         allow_origins=list(server.settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=list(_EXPOSED),
         max_age=3600,
-    )
-    app.add_middleware(
-        Gate,
-        most_bytes=int(server.settings.request_bytes),
-        per_minute=server.settings.requests_per_minute,
     )
     return app
 
@@ -137,5 +139,4 @@ def error_response(error: AcreageError, request: Request) -> JSONResponse:
         _log.error(
             "%s %s failed (%s): %s", request.method, request.url.path, identifier, error, exc_info=cause
         )
-    headers = {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else {}
-    return JSONResponse(error_document(error, identifier), error.http_status, headers)
+    return JSONResponse(error_document(error, identifier), error.http_status, error_headers(error))

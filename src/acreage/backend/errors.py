@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
@@ -36,10 +37,19 @@ class RequestTooLarge(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """A client asks more often than it may."""
+    """A client asks more often than it may.
+
+    Args:
+        message: what there was too much of.
+        wait_s: seconds until it may ask again.
+    """
 
     code = "TooManyRequests"
     http_status = 429
+
+    def __init__(self, message: str, *, wait_s: float) -> None:
+        self.retry_after = max(1, math.ceil(wait_s))
+        super().__init__(message, hint=f"Wait {self.retry_after} s.")
 
 
 class RequestTimeout(ApiError):
@@ -140,12 +150,6 @@ class JobLimitReached(ApiError):
     code = "JobLimitReached"
 
 
-class NoDataForUpdate(ApiError):
-    """A change names nothing to change."""
-
-    code = "NoDataForUpdate"
-
-
 class BudgetInvalid(ApiError):
     """A budget that is no amount of money."""
 
@@ -216,6 +220,13 @@ class FeatureUnsupported(ApiError):
 
     code = "FeatureUnsupported"
     http_status = 501
+
+
+def error_headers(error: AcreageError) -> dict[str, str]:
+    """Headers that belong to an error."""
+    if isinstance(error, TooManyRequests):
+        return {"Retry-After": str(error.retry_after)}
+    return {"WWW-Authenticate": "Bearer"} if error.http_status == 401 else {}
 
 
 def error_document(error: AcreageError, identifier: str | None = None) -> dict[str, Any]:

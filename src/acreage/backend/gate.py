@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import time
 from collections import OrderedDict
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from acreage.backend.errors import RequestTooLarge, TooManyRequests, error_document
+from acreage.backend.errors import RequestTooLarge, TooManyRequests, error_document, error_headers
 from acreage.backend.metrics import REQUESTS, SECONDS
 from acreage.core.errors import AcreageError
 
 _UPLOADS = re.compile(r"^/files/")
 _MOST_CLIENTS = 10_000
+_LOGINS_OF_ONE_ADDRESS = 10
+"""Whoever sends another login with each request shares this many allowances."""
+_log = logging.getLogger("acreage.backend.access")
 
 
 class Gate:
@@ -41,43 +46,62 @@ class Gate:
         path = path.rstrip("/") or "/"
         scope = {**scope, "path": path, "raw_path": path.encode()}
         started, status = time.perf_counter(), [500]
+        too_large: list[RequestTooLarge] = []
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
             await send(message)
 
+        async def answered(message: Message) -> None:
+            if too_large and message["type"] == "http.response.start":
+                raise too_large[0]  # and not what the routes make of half a body
+            await counted(message)
+
         try:
-            wait = self._wait(scope)
+            wait = self._wait_of(scope)
             if wait > 0:
-                raise TooManyRequests("You ask too often.", hint=f"Wait {wait:.0f} s.")
+                raise TooManyRequests("You ask too often.", wait_s=wait)
             if not _UPLOADS.match(path):
-                receive = self._limited(scope, receive)
-            await self.app(scope, receive, counted)
+                receive = self._limited(scope, receive, too_large)
+            await self.app(scope, receive, answered)
         except (TooManyRequests, RequestTooLarge) as error:
             await _refuse(counted, error)
         finally:
             route = getattr(scope.get("route"), "path", "unknown")
+            # Without the query: it may hold the signature of a link.
+            _log.info(
+                "%s %s %d, %.0f ms",
+                scope["method"],
+                quote(path),
+                status[0],
+                1e3 * (time.perf_counter() - started),
+            )
             REQUESTS.labels(scope["method"], route, str(status[0])).inc()
             SECONDS.labels(route).observe(time.perf_counter() - started)
 
-    def _wait(self, scope: Scope) -> float:
-        """Seconds until the client may ask again; 0: now. A bucket that fills with time."""
-        headers = dict(scope["headers"])
-        login = headers.get(b"authorization")
-        client = scope.get("client") or ("", 0)
-        key = hashlib.sha256(login).hexdigest() if login else str(client[0])
+    def _wait_of(self, scope: Scope) -> float:
+        """Seconds until the client may ask again; 0: now."""
+        login = dict(scope["headers"]).get(b"authorization")
+        address = str((scope.get("client") or ("", 0))[0])
+        if login is None:
+            return self._wait(address, 1.0)
+        own = self._wait(hashlib.sha256(login).hexdigest(), 1.0)
+        return max(own, self._wait(f"logins of {address}", 1 / _LOGINS_OF_ONE_ADDRESS))
+
+    def _wait(self, key: str, cost: float) -> float:
+        """As `_wait_of`, for one bucket that fills with time."""
         moment = time.monotonic()
         left, last = self._clients.pop(key, (self.burst, moment))
         left = min(self.burst, left + (moment - last) * self.rate)
-        allowed = left >= 1
-        self._clients[key] = (left - 1 if allowed else left, moment)
+        allowed = left >= cost
+        self._clients[key] = (left - cost if allowed else left, moment)
         if len(self._clients) > _MOST_CLIENTS:
             self._clients.popitem(last=False)
-        return 0.0 if allowed else (1 - left) / self.rate
+        return 0.0 if allowed else (cost - left) / self.rate
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        """The body as it comes, refused where it is too large.
+    def _limited(self, scope: Scope, receive: Receive, too_large: list[RequestTooLarge]) -> Receive:
+        """The body as it comes, refused where it is too large; `too_large` gets the error then.
 
         Raises:
             RequestTooLarge: at once where the client says so, else when it is.
@@ -93,6 +117,7 @@ class Gate:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.most_bytes:
+                too_large.append(error)
                 raise error
             return message
 
@@ -101,8 +126,7 @@ class Gate:
 
 async def _refuse(send: Send, error: AcreageError) -> None:
     body = json.dumps(error_document(error)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if error.http_status == 429:
-        headers.append((b"retry-after", b"1"))
+    told = {**error_headers(error), "Content-Type": "application/json", "Content-Length": str(len(body))}
+    headers = [(name.lower().encode(), value.encode()) for name, value in told.items()]
     await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -67,6 +67,11 @@ class Server:
     signer: Signer
     tariff: Tariff
 
+    @property
+    def plan(self) -> str:
+        """The one billing plan."""
+        return "free" if self.tariff.is_free else "metered"
+
     def expanded(self, user_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """A process with the user's own processes put in.
 
@@ -86,7 +91,8 @@ def make_server(settings: ServerSettings, work: Work, folder: Path, passwords: M
     """
     storage = Storage.at(folder)
     database = open_database(settings.database or storage.database)
-    accounts = Accounts(database, Passwords.of(passwords), timedelta(days=settings.token_days))
+    known = Passwords.of(passwords, storage.secret())
+    accounts = Accounts(database, known, timedelta(days=settings.token_days))
     processes = StoredProcesses(database, partial(fetch_json, private=settings.private_addresses))
     tariff = Tariff() if settings.tariff is None else read_tariff(settings.tariff)
     jobs = JobStore(

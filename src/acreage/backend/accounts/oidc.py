@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-import time
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import requests
 import yaml
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from acreage.backend.accounts.users import User
-from acreage.backend.errors import AuthenticationSchemeInvalid, InfrastructureBusy, TokenInvalid
+from acreage.backend.accounts.keys import ProviderKeys, is_secure
+from acreage.backend.accounts.users import User, user_id
+from acreage.backend.errors import AuthenticationSchemeInvalid, TokenInvalid
 from acreage.core.errors import InvalidInput
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"),
+    *("Ed25519", "EdDSA"),
+)
+"""Signatures by a private key; with a shared secret (HS256) whoever checks could sign."""
 _LEEWAY_S = 30
-_KEYS_FOR_S = 3600.0
-_ASKED_AGAIN_AFTER_S = 30.0
-_TIMEOUT_S = (5.0, 15.0)
+_LONGEST_TOKEN = 16_384
+_LONGEST_NAME = 200
+_TYPES = (None, "jwt", "at+jwt", "application/at+jwt")
+_OTHER_TOKENS = ("ID", "Refresh", "Offline", "Logout")
+_UNREADABLE = (JoseError, ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError)
+
+
+def _checked_issuer(issuer: str) -> str:
+    if not is_secure(issuer) or re.search(r"[?#\s]", issuer):
+        raise ValueError("must be an https:// address (http:// on this machine only)")
+    return issuer
 
 
 class DefaultClient(BaseModel):
@@ -34,31 +45,47 @@ class DefaultClient(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str
-    grant_types: tuple[str, ...]
+    id: str = Field(min_length=1)
+    grant_types: tuple[
+        Literal[
+            "authorization_code+pkce",
+            "implicit",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:device_code",
+            "urn:ietf:params:oauth:grant-type:device_code+pkce",
+        ],
+        ...,
+    ]
     redirect_urls: tuple[str, ...] = ()
 
 
 class Provider(BaseModel):
     """A provider, as the API lists it.
 
-    `audience`: what a token must be for, one of these; any where there is none.
-    `name_claim`: claim that is shown as the user's name. `trusted`: whether code of its users may run without
-    isolation. `client_ids`: clients whose tokens are taken (claim `azp` or `client_id`); any where empty.
+    `audience`: what a token must be for, one of these; anything where there is none.
+    `client_ids`: clients whose tokens are taken (claim `azp` or `client_id`), beside those of
+    `default_clients`; `any_client`: those of all clients are. `name_claim`: claim that is shown as the user's
+    name. `trusted`: whether code of its users may run without isolation.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str
-    issuer: str
+    id: str = Field(pattern=r"^[A-Za-z0-9_]{1,20}$")
+    issuer: Annotated[str, AfterValidator(_checked_issuer)]
     title: str
     description: str = ""
     scopes: tuple[str, ...] = ("openid",)
     default_clients: tuple[DefaultClient, ...] = ()
     audience: tuple[str, ...] = ()
     client_ids: tuple[str, ...] = ()
+    any_client: bool = False
     name_claim: str = "preferred_username"
     trusted: bool = False
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """All clients whose tokens are taken, unless those of any are."""
+        return (*self.client_ids, *(c.id for c in self.default_clients))
 
     def listed(self) -> dict[str, Any]:
         """For `GET /credentials/oidc`."""
@@ -73,35 +100,6 @@ class Provider(BaseModel):
         return found
 
 
-@dataclass
-class _Keys:
-    """A provider's keys, asked for when they are needed, and again when a token names an unknown one."""
-
-    provider: Provider
-    found: KeySet | None = None
-    asked: float = -1e9
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def get(self, key_id: str | None) -> KeySet:
-        with self.lock:
-            age = time.monotonic() - self.asked
-            unknown = self.found is not None and key_id not in {k.kid for k in self.found.keys}
-            if self.found is None or age > _KEYS_FOR_S or (unknown and age > _ASKED_AGAIN_AFTER_S):
-                self.found, self.asked = _ask(self.provider), time.monotonic()
-            return self.found
-
-
-def _ask(provider: Provider) -> KeySet:
-    issuer = provider.issuer.rstrip("/")
-    try:
-        about = requests.get(f"{issuer}/.well-known/openid-configuration", timeout=_TIMEOUT_S).json()
-        if str(about["issuer"]).rstrip("/") != issuer:
-            raise ValueError(f"it calls itself {about['issuer']}")
-        return KeySet.import_key_set(requests.get(about["jwks_uri"], timeout=_TIMEOUT_S).json())
-    except (requests.RequestException, ValueError, KeyError, TypeError, JoseError) as error:
-        raise InfrastructureBusy(f"The keys of {provider.title} cannot be had: {error}.") from error
-
-
 @dataclass(frozen=True)
 class Providers:
     """All providers, in the order of the configuration.
@@ -111,12 +109,13 @@ class Providers:
     """
 
     all: Mapping[str, Provider]
-    _keys: Mapping[str, _Keys] = field(default_factory=dict, repr=False)
+    _keys: Mapping[str, ProviderKeys] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(providers: tuple[Provider, ...]) -> Providers:
         """These providers."""
-        return Providers({p.id: p for p in providers}, {p.id: _Keys(p) for p in providers})
+        keys = {p.id: ProviderKeys(p.issuer.rstrip("/"), p.title) for p in providers}
+        return Providers({p.id: p for p in providers}, keys)
 
     @staticmethod
     def read(path: Path | None) -> Providers:
@@ -135,13 +134,12 @@ class Providers:
             detail = error.errors(include_url=False)[0]
             where = ".".join(map(str, detail["loc"]))
             raise InvalidInput(f"A provider of {path} has {where}: {detail['msg']}.") from error
-        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
+        except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
             raise InvalidInput(
                 f"The providers in {path} cannot be read: {error}.",
-                hint="docs/server.md shows such a file.",
+                hint="docs/accounts.md shows such a file.",
             ) from error
-        if len({p.id for p in found}) < len(found):
-            raise InvalidInput(f"Two providers of {path} have the same id.")
+        _refuse_ambiguous(path, found)
         return Providers.of(found)
 
     def user(self, provider_id: str, token: str) -> User:
@@ -150,15 +148,16 @@ class Providers:
         Raises:
             AuthenticationSchemeInvalid: there is no such provider.
             TokenInvalid: it was not issued so, not for this server, or not for now.
+            InfrastructureBusy: the provider cannot be asked for its keys.
         """
         if provider_id not in self.all:
             raise AuthenticationSchemeInvalid(
-                f"There is no provider {provider_id!r}.", hint="GET /credentials/oidc lists them."
+                f"There is no provider {provider_id[:100]!r}.", hint="GET /credentials/oidc lists them."
             )
         provider = self.all[provider_id]
         claims = self._claims(provider, token)
-        name = claims.get(provider.name_claim) or claims.get("name") or claims["sub"]
-        return User(f"{provider.id}/{claims['sub']}", str(name), provider.id, provider.trusted)
+        name = _name(claims.get(provider.name_claim), claims.get("name"), claims["sub"])
+        return User(user_id(provider.id, claims["sub"]), name, provider.id, provider.trusted)
 
     def by_issuer(self, token: str) -> str:
         """The id of the provider that a token names as its issuer; nothing else of it is believed.
@@ -167,37 +166,86 @@ class Providers:
             TokenInvalid: it is no JSON Web Token, or of another issuer.
         """
         try:
-            part = token.split(".")[1]
-            issuer = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["iss"]
-            return next(p.id for p in self.all.values() if p.issuer.rstrip("/") == issuer.rstrip("/"))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError, StopIteration) as error:
+            issuer = _part(token, 1)["iss"].rstrip("/")
+            return next(p.id for p in self.all.values() if p.issuer.rstrip("/") == issuer)
+        except (*_UNREADABLE, StopIteration) as error:
             raise TokenInvalid("The access token is of no provider that is known here.") from error
 
     def _claims(self, provider: Provider, token: str) -> dict[str, Any]:
         try:
-            header = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
-            keys = self._keys[provider.id].get(header.get("kid"))
-            claims = dict(jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims)
-            rules = jwt.JWTClaimsRegistry(
-                leeway=_LEEWAY_S,
-                iss={"essential": True, "values": _spellings(provider.issuer)},
-                sub={"essential": True, "allow_blank": False},
-                exp={"essential": True},
-            )
-            rules.validate(claims)
-        except (JoseError, ValueError, TypeError, AttributeError, KeyError) as error:
+            header = _part(token, 0)
+            key_id = header.get("kid")
+            if not isinstance(key_id, str | None) or header.get("alg") not in ALGORITHMS:
+                raise ValueError("no such key or algorithm")
+            claims = _decoded(token, self._keys[provider.id].get(key_id), provider.issuer)
+        except _UNREADABLE as error:
             raise TokenInvalid(
                 f"The access token of {provider.title} is not valid.", hint="Log in again."
             ) from error
-        audience = claims.get("aud")
-        named = {audience} if isinstance(audience, str) else set(audience or ())
-        if provider.audience and not named & set(provider.audience):
+        _refuse_other_kinds(header, claims)
+        audience = claims.get("aud") or []
+        if provider.audience and not set(_texts(audience)) & set(provider.audience):
             raise TokenInvalid("The access token is for another service.")
         client = claims.get("azp") or claims.get("client_id")
-        if provider.client_ids and client not in provider.client_ids:
+        if not provider.any_client and client not in provider.clients:
             raise TokenInvalid("The access token was given to a client that is not known here.")
         return claims
 
 
-def _spellings(issuer: str) -> list[str]:
-    return [issuer.rstrip("/"), f"{issuer.rstrip('/')}/"]
+def _refuse_ambiguous(path: Path, providers: tuple[Provider, ...]) -> None:
+    if len({p.id for p in providers}) < len(providers):
+        raise InvalidInput(f"Two providers of {path} have the same id.")
+    if len({p.issuer.rstrip("/") for p in providers}) < len(providers):
+        raise InvalidInput(f"Two providers of {path} have the same issuer.")
+    for one in providers:
+        if not one.any_client and not one.clients:
+            raise InvalidInput(
+                f"The provider {one.id} of {path} has no clients whose tokens are taken.",
+                hint="Name some (`client_ids`, `default_clients`), or say `any_client: true`.",
+            )
+
+
+def _part(token: str, index: int) -> dict[str, Any]:
+    """Header (0) or claims (1), before anything of it is checked."""
+    if len(token) > _LONGEST_TOKEN:
+        raise ValueError("too long")
+    part = token.split(".")[index]
+    found = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
+
+
+def _decoded(token: str, keys: KeySet, issuer: str) -> dict[str, Any]:
+    claims = dict(jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims)
+    plain = issuer.rstrip("/")
+    rules = jwt.JWTClaimsRegistry(
+        leeway=_LEEWAY_S,
+        iss={"essential": True, "values": [plain, f"{plain}/"]},
+        sub={"essential": True, "allow_blank": False},
+        exp={"essential": True},
+    )
+    rules.validate(claims)
+    return claims
+
+
+def _refuse_other_kinds(header: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+    """An ID token is for the client where somebody logged in, a refresh token for the provider."""
+    stated = header.get("typ")
+    kind = stated.lower() if isinstance(stated, str) else stated
+    marks = claims.get("typ") in _OTHER_TOKENS or claims.get("token_use") in ("id", "refresh")
+    if kind not in _TYPES or marks or "at_hash" in claims or "events" in claims:
+        raise TokenInvalid("This is no access token.", hint="Send the access token, not the ID token.")
+
+
+def _texts(value: Any) -> list[str]:
+    return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, str)]
+
+
+def _name(*values: Any) -> str:
+    """The first text, as it can be shown and kept."""
+    for value in values:
+        text = "".join(c for c in value if c.isprintable()) if isinstance(value, str) else ""
+        if text.strip():
+            return text.strip()[:_LONGEST_NAME]
+    return "?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
+from acreage.backend.accounts.attempts import Attempts
 from acreage.backend.database.session import Database
 from acreage.backend.database.tables import TokenRow, UserRow
 from acreage.backend.errors import CredentialsInvalid, TokenInvalid
@@ -19,6 +21,8 @@ from acreage.core.errors import InvalidInput
 
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 _LEAST_PASSWORD = 8
+_NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
+_FROM_ONE_ADDRESS, _FOR_ONE_NAME = (60, 1.0), (10, 6.0)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class User:
     """Who makes a request.
 
     Attributes:
-        id: unique among all providers.
+        id: unique among all providers; letters, digits and `_ - . ~`, as openEO has it.
         name: to show.
         provider: `basic`, or the id of an OpenID Connect provider.
         trusted: whether code of this user may run without isolation from the machine.
@@ -36,6 +40,16 @@ class User:
     name: str
     provider: str
     trusted: bool = False
+
+
+def user_id(provider: str, subject: str) -> str:
+    """The id of a provider's user: no two users share one, whatever a subject holds.
+
+    Names of accounts have no `~` (`accounts_of`), and neither has what is left of a subject.
+    """
+    if _NAME.fullmatch(subject):
+        return f"{provider}~{subject}"
+    return f"{provider}~~{hashlib.sha256(subject.encode('utf-8', 'surrogatepass')).hexdigest()[:40]}"
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,16 @@ class Passwords:
     hashes: Mapping[str, tuple[bytes, bytes]] = field(repr=False)
 
     @staticmethod
-    def of(accounts: Mapping[str, str]) -> Passwords:
-        """The hashes of passwords, by name."""
+    def of(accounts: Mapping[str, str], key: bytes | None = None) -> Passwords:
+        """The hashes of passwords, by name.
+
+        Args:
+            accounts: passwords by name.
+            key: of the storage: with the same key a password has the same hash after a restart.
+        """
         made = {}
         for name, password in accounts.items():
-            salt = secrets.token_bytes(16)
+            salt = hmac.digest(key, name.encode(), "sha256") if key else secrets.token_bytes(32)
             made[name] = (salt, _hash(password, salt))
         return Passwords(made)
 
@@ -63,9 +82,14 @@ class Passwords:
         Raises:
             CredentialsInvalid
         """
-        salt, wanted = self.hashes.get(name, (b"\0" * 16, b""))
+        salt, wanted = self.hashes.get(name, (b"\0" * 32, b""))
         if not hmac.compare_digest(_hash(password, salt), wanted):
             raise CredentialsInvalid("Name or password is wrong.")
+
+    def mark(self, name: str, text: str) -> str:
+        """What only the present password of a name makes of a text; empty where there is no such account."""
+        _, kept = self.hashes.get(name, (b"", b""))
+        return hmac.new(kept, text.encode(), "sha256").hexdigest()[:32] if kept else ""
 
 
 def accounts_of(texts: list[str]) -> dict[str, str]:
@@ -78,7 +102,11 @@ def accounts_of(texts: list[str]) -> dict[str, str]:
     for text in texts:
         name, sign, password = text.partition(":")
         if not sign or not name or not password:
-            raise InvalidInput("--user takes NAME:PASSWORD.")
+            raise InvalidInput("An account needs a name and a password.", hint="Write it as NAME:PASSWORD.")
+        if not _NAME.fullmatch(name):
+            raise InvalidInput(
+                f"{name!r} cannot be the name of an account.", hint="Use letters, digits, _, - and dots."
+            )
         if name in accounts:
             raise InvalidInput(f"There are two accounts {name!r}.")
         accounts[name] = password
@@ -103,16 +131,31 @@ class Accounts:
     database: Database
     passwords: Passwords
     token_life: timedelta
+    _by_address: Attempts = field(default_factory=lambda: Attempts(*_FROM_ONE_ADDRESS), repr=False)
+    _by_name: Attempts = field(default_factory=lambda: Attempts(*_FOR_ONE_NAME), repr=False)
 
-    def log_in(self, name: str, password: str) -> str:
+    def log_in(self, name: str, password: str, address: str = "") -> str:
         """A new token for a name and password.
+
+        Args:
+            name: of the account.
+            password: of the account.
+            address: of whoever asks.
 
         Raises:
             CredentialsInvalid: they are wrong.
+            TooManyRequests: they were wrong too often.
         """
+        who = f"{address} {name[:200]}"
+        self._by_address.begin(address)
+        self._by_name.begin(who)
         self.passwords.check(name, password)
+        self._by_address.succeeded(address)
+        self._by_name.succeeded(who)
         user = self.known(User(name, name, "basic"))
-        token, now = secrets.token_urlsafe(32), datetime.now(UTC)
+        # The second half ends with the password that was given for it.
+        half, now = secrets.token_urlsafe(32), datetime.now(UTC)
+        token = f"{half}.{self.passwords.mark(name, half)}"
         with self.database.write() as session:
             session.execute(delete(TokenRow).where(TokenRow.expires < now))
             session.add(TokenRow(digest=_digest(token), user_id=user.id, expires=now + self.token_life))
@@ -122,13 +165,17 @@ class Accounts:
         """The user that a token was given to.
 
         Raises:
-            TokenInvalid: it is unknown or has expired, or the account is gone.
+            TokenInvalid: it is unknown or has expired, or account or password are not those of the login.
         """
         with self.database.read() as session:
             row = session.get(TokenRow, _digest(token))
             user = None if row is None else session.get(UserRow, row.user_id)
             expired = row is None or row.expires < datetime.now(UTC)
-        if expired or user is None or user.name not in self.passwords.hashes:
+        half, _, mark = token.partition(".")
+        good = user is not None and hmac.compare_digest(
+            mark.encode(), self.passwords.mark(user.id, half).encode() or b"no account"
+        )
+        if expired or user is None or not good:
             raise TokenInvalid("The access token is unknown or has expired.", hint="Log in again.")
         return User(user.id, user.name, user.provider, trusted=True)
 
@@ -158,4 +205,4 @@ def _hash(password: str, salt: bytes) -> bytes:
 
 
 def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

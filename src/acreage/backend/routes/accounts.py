@@ -30,7 +30,8 @@ def log_in(request: Request, server: ServerPart) -> dict[str, Any]:
         raise AuthenticationSchemeInvalid("The Authorization header is not HTTP Basic.") from error
     if not sign:
         raise AuthenticationSchemeInvalid("The Authorization header is not HTTP Basic.")
-    return {"access_token": server.accounts.log_in(name, password)}
+    address = request.client.host if request.client is not None else ""
+    return {"access_token": server.accounts.log_in(name, password, address)}
 
 
 @router.get("/credentials/oidc")
@@ -47,7 +48,7 @@ def me(server: ServerPart, user: LoggedIn) -> dict[str, Any]:
     found: dict[str, Any] = {
         "user_id": user.id,
         "name": user.name,
-        "default_plan": "default",
+        "default_plan": server.plan,
         "storage": {
             "quota": int(server.settings.upload_bytes),
             "free": max(0, int(server.settings.upload_bytes) - server.files.used(user.id)),
