@@ -88,15 +88,19 @@ def read_header(href: str, access: Access | None = None) -> Header | Unreadable:
         return Unreadable(str(error))
 
 
-def open_local(href: str) -> DatasetReader:
+def open_local(href: str, driver: str | None = None) -> DatasetReader:
     """Open a file of this machine; that it has no georeference is for the caller to see, no warning is made.
+
+    Args:
+        href: path.
+        driver: GDAL's name of the only format that it may have; None for any.
 
     Raises:
         RasterioError: it cannot be opened.
     """
     with _filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(href)
+        return rasterio.open(href, driver=driver)
 
 
 def _header(file: DatasetReader) -> Header:

@@ -51,6 +51,8 @@ class Raster:
         db: True where the physical value is in decibels; such pixels are read as linear power, float32.
         border: noise along the swath's edge that is to be masked, None where there is none.
         access: how a remote address is reached, without secrets; None where the address alone tells.
+        untrusted: True for a GeoTIFF that a user brought: it is opened as nothing else, and without the files
+            beside it.
     """
 
     href: str
@@ -64,6 +66,7 @@ class Raster:
     db: bool = False
     border: BorderNoise | None = None
     access: Access | None = None
+    untrusted: bool = False
 
 
 @dataclass(frozen=True)

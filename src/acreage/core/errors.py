@@ -329,6 +329,46 @@ class InvalidProcessGraph(ProcessGraphError):
         self.problems = tuple(problems)
 
 
+# --- files of users -----------------------------------------------------------------------------------------
+
+
+class UserFileError(ProcessGraphError):
+    """A file that a user brought, or an address that a user gave, cannot be used."""
+
+    code = "FileContentInvalid"
+
+
+class FileNotFound(UserFileError):
+    """There is no such file among the user's."""
+
+    code = "FileNotFound"
+    http_status = 404
+
+
+class FilePathInvalid(UserFileError):
+    """A path names no file that a user may have."""
+
+    code = "FilePathInvalid"
+
+
+class FileSizeExceeded(UserFileError):
+    """A file is larger than is allowed, as it is or when it is unpacked."""
+
+    code = "FileSizeExceeded"
+
+
+class FileContentInvalid(UserFileError):
+    """A file is not what it should be: another format, truncated, or contradicting itself."""
+
+    code = "FileContentInvalid"
+
+
+class AddressRefused(UserFileError):
+    """An address that users may not reach through the service: not of the public internet."""
+
+    code = "AddressRefused"
+
+
 # --- collections and items ----------------------------------------------------------------------------------
 
 

@@ -33,6 +33,8 @@ from acreage.engine.plan import Output, PlanNode, SourceSummary
 from acreage.engine.schemas import check_references
 from acreage.engine.sources import GridRequest
 from acreage.engine.udf_windows import null_window, udf_blocks
+from acreage.engine.user_files import LOADS as FILE_LOADS
+from acreage.engine.user_files import RasterCatalog, Ready, ScaleOp, UserFiles, load_files
 from acreage.processes.callback import Callback, NodeRef, ParameterRef
 from acreage.processes.registry import (
     POINTWISE,
@@ -47,7 +49,7 @@ from acreage.processes.scl_dilation import DEFAULTS, scl_band
 from acreage.processes.vectors import load_geojson
 
 OWN_GRID = GridRequest()
-_LOADS = ("load_collection", "load_stac")
+_LOADS = ("load_collection", "load_stac", *FILE_LOADS)
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ class Compiler:
     graph: Graph
     loader: Loader
     udf: UdfRunner | None
+    files: UserFiles = field(default_factory=UserFiles)
     nodes: list[PlanNode] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
     values: dict[tuple[int, GridRequest], Value] = field(default_factory=dict)
     open_grid: set[int] = field(default_factory=set)
     problems: list[ProcessGraphError] = field(default_factory=list)
     probes: dict[str, LabelledArray] = field(default_factory=dict)
+    loaded: dict[int, Ready | RasterCatalog] = field(default_factory=dict)
 
     def run(self) -> None:
         """Compile every node; all problems are listed that do not follow from one another."""
@@ -109,6 +113,8 @@ class Compiler:
             case "load_geojson":
                 cube = load_geojson(node.arguments["data"], node.arguments["properties"] or ())
                 return self._add(PlanNode(node.key, node.process_id, (), (), cube.meta, ConstantOp(cube)))
+            case "load_uploaded_files" | "load_url":
+                return self._load_files(index, node, request)
             case "save_result":
                 return self._save(node)
             case "run_udf":
@@ -120,6 +126,26 @@ class Compiler:
         if node.process_id in array_processes():
             return self._constant(node)
         return self._process(index, node, cube_processes()[node.process_id], request)
+
+    def _load_files(self, index: int, node: GraphNode, request: GridRequest) -> int:
+        """A cube of users' files: as it is, or what a search among rasters gives, on any grid."""
+        if index not in self.loaded:
+            arguments = self._argument(node.arguments, [], request)
+            self.loaded[index] = load_files(node.process_id, arguments, self.files)
+        found = self.loaded[index]
+        if isinstance(found, Ready):
+            return self._add(PlanNode(node.key, node.process_id, (), (), found.meta, found.op))
+        self.open_grid.add(index)
+        self.loader.user_catalogs[index] = found
+        meta, op = self.loader.load(index, node, request)
+        made = self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+        if found.scaled:
+            scale = ScaleOp(tuple(found.scales[name] for name in op.bands))
+            meta = replace(meta, dtype=ScaleOp.dtype_of(meta.dtype), nodata=None)
+            made = self._add(PlanNode(node.key, node.process_id, (made,), (POINTWISE,), meta, scale))
+        if not found.dated:
+            made = self._made(node.key, "drop_dimension", {"data": InputRef(0), "name": "t"}, [made])
+        return made
 
     def _check_references(self, node: GraphNode) -> None:
         if node.process_id == "run_udf" or node.process_id in array_processes():
@@ -351,17 +377,23 @@ class Compiler:
 
 
 def compile_graph(
-    graph: Graph, catalog: Catalog, udf: UdfRunner | None = None
+    graph: Graph, catalog: Catalog, udf: UdfRunner | None = None, files: UserFiles | None = None
 ) -> tuple[tuple[PlanNode, ...], tuple[Output, ...], tuple[SourceSummary, ...]]:
     """Plan nodes, outputs and sources of a graph; nothing but metadata is read.
+
+    Args:
+        graph: as it was parsed.
+        catalog: where its collections are.
+        udf: runner of user-defined functions.
+        files: users' files that it may load; None: no uploaded files, no addresses of files.
 
     Raises:
         ProcessGraphError: one problem, or all of them in an `InvalidProcessGraph`.
         CatalogError: a collection is not there, or has nothing for the area and time.
         UdfError: a user-defined function refused the probe.
     """
-    loader = Loader(graph, catalog)
-    compiler = Compiler(graph, loader, udf)
+    loader = Loader(graph, catalog, files)
+    compiler = Compiler(graph, loader, udf, files or UserFiles())
     compiler.run()
     kept, renumbered = _prune(compiler.nodes, [o.node for o in compiler.outputs])
     outputs = tuple(Output(renumbered[o.node], o.key, o.format, o.options) for o in compiler.outputs)

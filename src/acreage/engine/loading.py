@@ -29,6 +29,7 @@ from acreage.engine.sources import (
     pick_bands,
     time_steps,
 )
+from acreage.engine.user_files import RasterCatalog, UserFiles
 from acreage.processes.callback import NodeRef
 from acreage.processes.constraints import (
     SpatialConstraint,
@@ -79,6 +80,8 @@ class Loader:
 
     graph: Graph
     catalog: Catalog
+    files: UserFiles | None = None
+    user_catalogs: dict[int, RasterCatalog] = field(default_factory=dict)
     constraints: Mapping[int, Constraint] = field(init=False)
     _loaded: dict[int, Loaded] = field(default_factory=dict)
     _searches: dict[tuple[Any, ...], Search] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class Loader:
             ProcessGraphError: an argument cannot be used.
         """
         if index not in self._loaded:
-            self._loaded[index] = self._find(node, self.constraints.get(index, Constraint()))
+            self._loaded[index] = self._find(index, node, self.constraints.get(index, Constraint()))
         found = self._loaded[index]
         items = [i for s in found.steps for i in s.items]
         grid = request.grid or (
@@ -109,13 +112,21 @@ class Loader:
         names = tuple(b.name for b in found.bands)
         return meta, SourceOp(found.info.id, found.steps, names, reference, request.method)
 
-    def _find(self, node: GraphNode, constraint: Constraint) -> Loaded:
+    def _source(self, index: int, node: GraphNode) -> tuple[Catalog, str]:
+        """Where a load node's items are."""
+        found = self.user_catalogs.get(index)
+        if found is not None:
+            return found, found.info.id
+        if node.process_id != "load_stac":
+            return self.catalog, str(node.arguments.get("id"))
+        url = node.arguments["url"]
+        if url not in self._opened:
+            self._opened[url] = _open_stac(url if self.files is None else self.files.stac(url))
+        return self._opened[url]
+
+    def _find(self, index: int, node: GraphNode, constraint: Constraint) -> Loaded:
         a = node.arguments
-        catalog, collection = self.catalog, str(a.get("id"))
-        if node.process_id == "load_stac":
-            if a["url"] not in self._opened:
-                self._opened[a["url"]] = _open_stac(a["url"])
-            catalog, collection = self._opened[a["url"]]
+        catalog, collection = self._source(index, node)
         info = catalog.describe(collection)
         area = _area(a.get("spatial_extent")) or constraint.area
         time = _narrower(

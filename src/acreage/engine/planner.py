@@ -22,6 +22,7 @@ from acreage.engine.ops import UdfOp
 from acreage.engine.plan import Plan, SourceSummary
 from acreage.engine.quarantine import NOTHING, QuarantineList
 from acreage.engine.stages import cut_stages
+from acreage.engine.user_files import UserFiles
 
 REWRITES = (COMPOSITE, JOIN)
 """Names of what a plan may compute in another order than its graph says, with the same result."""
@@ -35,6 +36,7 @@ def make_plan(
     udf: UdfRunner | None = None,
     quarantined: QuarantineList = NOTHING,
     without: Collection[str] = (),
+    files: UserFiles | None = None,
 ) -> Plan:
     """Plan a graph on metadata alone (a UDF is asked once, with a window of nulls).
 
@@ -45,6 +47,7 @@ def make_plan(
         udf: runner of user-defined functions; needed where the graph has one.
         quarantined: products that no job uses.
         without: names of rewrites that are not to be used (`REWRITES`).
+        files: users' files that the graph may load.
 
     Raises:
         InvalidInput: there is no such rewrite.
@@ -54,7 +57,7 @@ def make_plan(
         MemoryBudgetExceeded: no window size fits the budget.
     """
     check_rewrites(without)
-    nodes, outputs, sources = compile_graph(graph, catalog, udf)
+    nodes, outputs, sources = compile_graph(graph, catalog, udf, files)
     targets = [o.node for o in outputs]
     if udf is not None and any(isinstance(n.op, UdfOp) for n in nodes):
         budget = replace(budget, udf=budget.udf + udf.resident_bytes())

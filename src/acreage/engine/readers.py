@@ -41,10 +41,16 @@ GDAL_OPTIONS: dict[str, Any] = {
     "GDAL_CACHEMAX": 64_000_000,
 }
 
+ALONE: dict[str, Any] = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
+"""Options with which GDAL looks at no file beside the one that it opens."""
 
-def _options(href: str) -> dict[str, Any]:
+
+def _options(raster: Raster) -> dict[str, Any]:
+    if raster.untrusted:
+        return {**GDAL_OPTIONS, **ALONE}
     # The sidecar of a local file may hold the georeference; a folder inside of an archive need not be listed.
-    return GDAL_OPTIONS if is_local(href) else {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    local = is_local(raster.href)
+    return GDAL_OPTIONS if local else {**GDAL_OPTIONS, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 
 
 def read_raster(raster: Raster, box: Box, item: str, band: str) -> tuple[Array, BoolArray | None]:
@@ -86,13 +92,13 @@ def reading_box(raster: Raster, box: Box) -> Box:
 def opened(raster: Raster, item: str, band: str) -> Iterator[DatasetReader]:
     """The raster's file open for reading by this thread alone, its grid checked; errors as `read_raster`."""
     try:
-        with rasterio.Env(**_options(raster.href)):
+        with rasterio.Env(**_options(raster)):
             if is_remote(raster.href):
                 with remote_rasters().dataset(raster.href, raster.access) as dataset:
                     _check_once(dataset, raster, item, band)
                     yield dataset
             else:
-                dataset = _dataset(raster.href)
+                dataset = _dataset(raster.href, "GTiff" if raster.untrusted else None)
                 try:
                     _check_once(dataset, raster, item, band)
                 except ItemUnreadable:
@@ -132,12 +138,12 @@ def _check_once(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
     checked.add((raster.box, raster.band_index))
 
 
-def _dataset(href: str) -> DatasetReader:
+def _dataset(href: str, driver: str | None) -> DatasetReader:
     cache: OrderedDict[str, DatasetReader] = getattr(_local, "cache", None) or OrderedDict()
     _local.cache = cache
     dataset = cache.get(href)
     if dataset is None:
-        dataset = open_local(href)
+        dataset = open_local(href, driver)
         cache[href] = dataset
         if len(cache) > _OPEN_FILES:
             cache.popitem(last=False)[1].close()

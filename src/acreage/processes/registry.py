@@ -164,7 +164,15 @@ class EngineProcess:
 
 
 Process = CubeProcess | ArrayProcess | EngineProcess
-ENGINE_PROCESSES = ("load_collection", "load_stac", "load_geojson", "save_result", "run_udf")
+ENGINE_PROCESSES = (
+    "load_collection",
+    "load_stac",
+    "load_geojson",
+    "load_uploaded_files",
+    "load_url",
+    "save_result",
+    "run_udf",
+)
 
 _CUBE: dict[str, CubeProcess] = {}
 _ARRAY: dict[str, ArrayProcess] = {}

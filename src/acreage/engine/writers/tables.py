@@ -140,7 +140,10 @@ def write_geojson(stored: Stored, folder: Path, stem: str, options: Mapping[str,
 
 
 def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
-    """A row a geometry: id, properties, and a column per combination of the other labels, joined by `_`."""
+    """A row a geometry: id, properties, and a column per combination of the other labels, joined by `_`.
+
+    Properties of these names give way, but for one called `id`.
+    """
     import geopandas as gpd
 
     cube = _whole(stored)
@@ -148,7 +151,7 @@ def write_geoparquet(stored: Stored, folder: Path, stem: str, options: Mapping[s
     dim = meta.find("geometry")
     assert meta.geometries is not None
     assert dim is not None
-    columns = {dim.name: list(dim.labels), **_properties(meta)}
+    columns = {"id": [_json_label(label) for label in dim.labels], **_properties(meta)}
     columns |= {name: _column(values, valid) for name, values, valid in _columns(cube)}
     frame = gpd.GeoDataFrame(columns, geometry=list(meta.geometries.shapes), crs=meta.geometries.crs)
     path = folder / f"{stem}.parquet"
