@@ -104,7 +104,7 @@ def find_entry(names: dict[str, Any], given: dict[str, Any]) -> Entry:
         UdfProblem: there is none, or it takes something else.
     """
     for name, value in names.items():
-        if name.startswith("_") or not callable(value) or value is given.get(name) or inspect.isclass(value):
+        if not callable(value) or value is given.get(name) or inspect.isclass(value):
             continue
         try:
             parameters = inspect.signature(value).parameters
@@ -208,7 +208,7 @@ def call_on_data(entry: Entry, data: Any, context: dict[str, Any]) -> Any:
     keywords = {"context": context} if entry.context else {}
     geometries, cube = entry.function(geometries=features[0].data, cube=cubes[0].get_array(), **keywords)
     data.set_datacube_list([_as_cube(udf, cube)])
-    data.set_feature_collection_list([udf.FeatureCollection(id=features[0].id, data=geometries)])
+    data.set_feature_collection_list([udf.FeatureCollection(id="udf_result", data=geometries)])
     return data
 
 
