@@ -68,9 +68,14 @@ class ServerSettings(BaseSettings):
         description="File with the prices of what jobs use (docs/server.md).",
         json_schema_extra={"default": "jobs cost nothing"},
     )
+    users: Path | None = Field(
+        default=None,
+        description="File with accounts that log in by a password, NAME:PASSWORD a line (docs/accounts.md).",
+        json_schema_extra={"default": "none"},
+    )
     oidc: Path | None = Field(
         default=None,
-        description="File with the OpenID Connect providers whose users may log in (docs/server.md).",
+        description="File with the OpenID Connect providers whose users may log in (docs/accounts.md).",
         json_schema_extra={"default": "none"},
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(

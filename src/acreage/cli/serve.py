@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +43,11 @@ def serve(
     ] = Path("acreage-storage"),
     user: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:PASSWORD", help="An account. May be repeated."),
+        typer.Option(
+            metavar="NAME:PASSWORD",
+            help="An account. May be repeated. Whoever else is on the machine can see it: ACREAGE_SERVER_USERS "
+            "names a file of accounts instead.",
+        ),
     ] = None,
 ) -> None:
     """Serve the openEO API.
@@ -53,13 +56,12 @@ def serve(
     """
     settings, of_server = load_settings(), load_server_settings()
     console = Console(stderr=True)
-    accounts = accounts_of(user or [])
-    if not accounts and of_server.oidc is None:
-        accounts = {DEFAULT_USER: DEFAULT_USER if _is_loopback(host) else secrets.token_urlsafe(16)}
-        name, password = next(iter(accounts.items()))
-        console.print(f"No account is given; log in as {name} with the password {password}", markup=False)
-    if not _is_loopback(host):
-        refuse_weak(accounts)
+    accounts = accounts_of(user or [], of_server.users)
+    if not accounts and of_server.oidc is None and is_loopback(host):
+        accounts = {DEFAULT_USER: DEFAULT_USER}
+        console.print(f"No account is given; log in as {DEFAULT_USER} with the password {DEFAULT_USER}")
+    if not is_loopback(host):
+        refuse_weak(accounts, has_providers=of_server.oidc is not None)
     source = catalog or settings.catalog
     work = EngineWork(catalog_at(catalog, settings), str(source), settings, udf_runner(settings))
     server = make_server(of_server, work, storage, accounts)
@@ -70,27 +72,34 @@ def serve(
             host=host,
             port=port,
             log_config=None,
+            access_log=False,
             log_level="info",
             timeout_graceful_shutdown=10,
             server_header=False,
         )
 
 
-def refuse_weak(accounts: Mapping[str, str]) -> None:
-    """Refuse to serve others with passwords that are known or too short.
+def refuse_weak(accounts: Mapping[str, str], *, has_providers: bool) -> None:
+    """Refuse to serve others without accounts, or with passwords that are easy to guess.
 
     Raises:
         InvalidInput
     """
-    weak = [name for name, password in accounts.items() if is_weak(password) or password == name]
+    if not accounts and not has_providers:
+        raise InvalidInput(
+            "A server that others can reach needs accounts.",
+            hint="Give --user, ACREAGE_SERVER_USERS or ACREAGE_SERVER_OIDC, or listen at 127.0.0.1.",
+        )
+    weak = [name for name, password in accounts.items() if is_weak(name, password)]
     if weak:
         raise InvalidInput(
             f"The password of {', '.join(weak)} is too weak for a server that others can reach.",
-            hint="Use 8 characters or more, or listen at 127.0.0.1.",
+            hint="Use 8 characters or more that are hard to guess, or listen at 127.0.0.1.",
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server at an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -6,9 +6,10 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
@@ -20,7 +21,17 @@ from acreage.backend.errors import CredentialsInvalid, TokenInvalid
 from acreage.core.errors import InvalidInput
 
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
-_LEAST_PASSWORD = 8
+_LEAST_PASSWORD, _LEAST_LETTERS = 8, 5
+_GUESSED = (
+    "password",
+    "passwort",
+    "password1",
+    "password123",
+    "12345678",
+    "123456789",
+    "changeme",
+    "qwertyuiop",
+)
 _NAME = re.compile(r"[A-Za-z0-9_.\-]{1,100}")
 _FROM_ONE_ADDRESS, _FOR_ONE_NAME = (60, 1.0), (10, 6.0)
 
@@ -92,14 +103,18 @@ class Passwords:
         return hmac.new(kept, text.encode(), "sha256").hexdigest()[:32] if kept else ""
 
 
-def accounts_of(texts: list[str]) -> dict[str, str]:
-    """`NAME:PASSWORD` options.
+def accounts_of(texts: Sequence[str], file: Path | None = None) -> dict[str, str]:
+    """Passwords by name, of `NAME:PASSWORD` texts and of the lines of a file.
+
+    Args:
+        texts: options of the command line.
+        file: a line an account; empty lines and those that begin with # are skipped.
 
     Raises:
-        InvalidInput: one has no name or password, or a name comes twice.
+        InvalidInput: one has no name or password, a name comes twice, or the file cannot be read.
     """
     accounts: dict[str, str] = {}
-    for text in texts:
+    for text in (*texts, *_lines(file)):
         name, sign, password = text.partition(":")
         if not sign or not name or not password:
             raise InvalidInput("An account needs a name and a password.", hint="Write it as NAME:PASSWORD.")
@@ -113,9 +128,20 @@ def accounts_of(texts: list[str]) -> dict[str, str]:
     return accounts
 
 
-def is_weak(password: str) -> bool:
-    """Whether a password is too short for a server that others can reach."""
-    return len(password) < _LEAST_PASSWORD
+def _lines(file: Path | None) -> list[str]:
+    try:
+        lines = [] if file is None else file.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        # Not the error's own text: of a file that is no text it would show a part.
+        raise InvalidInput(f"The accounts in {file} cannot be read ({type(error).__name__}).") from error
+    return [line.rstrip("\r") for line in lines if line.strip() and not line.startswith("#")]
+
+
+def is_weak(name: str, password: str) -> bool:
+    """Whether a password is too easy to guess for a server that others can reach."""
+    plain = password.lower()
+    guessed = name.lower() in plain or plain in _GUESSED or len(set(password)) < _LEAST_LETTERS
+    return len(password) < _LEAST_PASSWORD or guessed
 
 
 @dataclass(frozen=True)

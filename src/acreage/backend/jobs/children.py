@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from acreage.backend.settings import SERVER_PREFIX
+
 _GRACE_S = 2.0
 
 
@@ -32,12 +34,20 @@ class Child:
     def start(command: Sequence[str], log: Path) -> Child:
         """Start a command; what it prints goes to a file.
 
+        The server's own settings, with the password of its database, stay with the server.
+
         Raises:
             OSError: it cannot be started.
         """
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(SERVER_PREFIX)}
         with log.open("ab") as out:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                env=environment,
             )
         return Child(process)
 
