@@ -148,7 +148,8 @@ class OidcProvider:
             allow_redirects=False,
             timeout=10,
         )
-        assert "prompt=deviceComplete" in done.headers["location"], done.headers["location"]
+        if "prompt=deviceComplete" not in done.headers["location"]:
+            raise RuntimeError(f"The provider does not know the code: {done.headers['location']}")
 
     def open_in_browser(self, user: str, client: str, address: str) -> requests.Response:
         """What the browser of a user does with the address of an authorization request."""
@@ -160,7 +161,7 @@ class OidcProvider:
         """A token that a client has for itself."""
         form = {"grant_type": "client_credentials", "scope": "openid"}
         answer = requests.post(f"{self.issuer}/token", form, auth=(client, secret), timeout=10)
-        assert answer.ok, answer.text
+        answer.raise_for_status()
         return str(answer.json()["access_token"])
 
     def user_tokens(self, user: str, client: str = PUBLIC_CLIENT) -> dict[str, str]:
@@ -172,7 +173,7 @@ class OidcProvider:
         answer = requests.post(
             f"{self.issuer}/token", {**form, "device_code": asked["device_code"]}, timeout=10
         )
-        assert answer.ok, answer.text
+        answer.raise_for_status()
         return dict(answer.json())
 
     def claims(self, **changes: Any) -> dict[str, Any]:
@@ -256,7 +257,8 @@ class OidcProvider:
 
 def _ask(session: requests.Session, method: str, url: str, document: Any) -> None:
     answer = session.request(method, url, json=document, timeout=20)
-    assert answer.ok, f"{method} {url}: {answer.status_code} {answer.text}"
+    if not answer.ok:
+        raise RuntimeError(f"{method} {url}: {answer.status_code} {answer.text}")
 
 
 @contextmanager

@@ -45,8 +45,8 @@ def serve(
         list[str] | None,
         typer.Option(
             metavar="NAME:PASSWORD",
-            help="An account. May be repeated. Whoever else is on the machine can see it: ACREAGE_SERVER_USERS "
-            "names a file of accounts instead.",
+            help="An account. May be repeated. Others on this machine can see the option: "
+            "ACREAGE_SERVER_USERS names a file of accounts instead.",
         ),
     ] = None,
 ) -> None:
