@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -39,8 +40,8 @@ from acreage.croptype.udf_source.crop_type_udf import (
 )
 from support.croptype_samples import BANDS, make_samples
 
-SMALL = {
-    "patch_cnn": {"width": 8, "joined_width": 8, "hidden": 16},
+SMALL: dict[str, dict[str, Any]] = {
+    "patch_cnn": {"levels": [[3, 1, 8], [4, 2, 8]], "hidden": 16},
     "patch_mlp": {"width": 8, "hidden": 16},
     "temporal_cnn": {"width": 8, "hidden": 16},
     "gru": {"hidden": 8},
@@ -58,7 +59,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def classifier_of(architecture: str, members: int = 2, spec: FeatureSpec = SPEC, **sizes: int) -> Classifier:
+def classifier_of(architecture: str, members: int = 2, spec: FeatureSpec = SPEC, **sizes: Any) -> Classifier:
     """Random weights, and normalisations that have seen something, as training leaves them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
@@ -284,7 +285,7 @@ def test_a_window_in_bf16_differs_in_few_classes_at_most(model: TrainedModel) ->
 @pytest.mark.parametrize("architecture", sorted(NETWORKS))
 def test_stated_memory_of_a_batch_holds_what_is_allocated(architecture: str, model: TrainedModel) -> None:
     """In the networks' own sizes: PyTorch's allocations of one batch, at their largest, from its profiler."""
-    sizes = {"hidden": 64} if architecture == "gru" else {"width": 48}
+    sizes = {"gru": {"hidden": 64}, "patch_cnn": {"hidden": 128}}.get(architecture, {"width": 48})
     classifier = classifier_of(architecture, 3, **sizes)
     stated = inference_memory(replace(model, classifier=classifier), 512)
     classifier.compiled()

@@ -14,7 +14,8 @@ from acreage.croptype.training import TrainingOptions
 
 BANDS = ("B02", "B03", "B04", "B08", "B11", "VV", "VH", "DEM")
 SEASON = Season(date(2019, 3, 1), date(2019, 10, 31))
-QUICK = TrainingOptions(members=2, epochs=12, patience=12, settings={"width": 16, "hidden": 16})
+SIZES = {"levels": [[3, 1, 16], [4, 2, 16]], "hidden": 16}
+QUICK = TrainingOptions(members=2, epochs=12, patience=12, settings=SIZES)
 
 
 def make_samples(count: int = 120, seed: int = 0) -> Samples:

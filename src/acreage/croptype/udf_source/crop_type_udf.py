@@ -25,6 +25,7 @@ import copy
 import functools
 import hashlib
 import io
+import itertools
 import json
 import math
 import pickle
@@ -508,12 +509,12 @@ class PatchMlp(nn.Module):
 
 
 class PatchCnn(nn.Module):
-    """Patches of dekads, patches of those, then a dense layer over the season: a convolution in two strides.
+    """Patches of dekads, patches of those and of those again, their mean over the season, a dense layer.
 
-    As `PatchMlp`, made of products of large matrices; the second level sees eight dekads at once with the
-    first level's bends between, for a quarter of the arithmetic of `TemporalCnn`.
+    As `PatchMlp`, made of products of large matrices. The mean hardly changes where a crop is early or late.
 
     ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
+    ``levels``: patch, stride and width of each level.
     """
 
     def __init__(
@@ -522,28 +523,29 @@ class PatchCnn(nn.Module):
         steps: int,
         static: int,
         classes: int,
-        patch: int = 4,
-        stride: int = 2,
-        width: int = 40,
-        joined: int = 3,
-        joined_stride: int = 2,
-        joined_width: int = 64,
-        hidden: int = 96,
+        levels: Sequence[Sequence[int]] = ((3, 1, 40), (4, 2, 64), (4, 2, 128)),
+        hidden: int = 128,
         dropout: float = 0.3,
         level_dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        first = min(patch, steps)
-        starts = _starts(steps, first, stride)
-        second = min(joined, len(starts))
-        self.levels = ((first, tuple(starts)), (second, tuple(_starts(len(starts), second, joined_stride))))
-        places = len(self.levels[1][1])
-        self.working_floats = len(starts) * width + (places + 1) * joined_width + static
-        self.working_floats += max(width, hidden + classes)
-        self.embedding = _level(first * channels, width, level_dropout)
-        self.joining = _level(second * width, joined_width, level_dropout)
+        places, width, floats = steps, channels, [0]
+        self.levels: tuple[tuple[int, tuple[int, ...]], ...] = ()
+        self.embeddings = nn.ModuleList()
+        for patch, stride, wider in levels:
+            size = min(patch, places)
+            starts = tuple(_starts(places, size, stride))
+            self.levels += ((size, starts),)
+            linear = nn.Linear(size * width, wider)
+            self.embeddings.append(
+                nn.Sequential(linear, nn.BatchNorm1d(wider), nn.ReLU(), nn.Dropout(level_dropout))
+            )
+            places, width = len(starts), wider
+            floats.append(places * width)
+        self.working_floats = max(below + own for below, own in itertools.pairwise(floats))
+        self.working_floats += static + max(hidden + classes, *(level[2] for level in levels))
         self.head = nn.Sequential(
-            nn.Linear(joined_width * places + static, hidden),
+            nn.Linear(width + static, hidden),
             nn.BatchNorm1d(hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
@@ -553,20 +555,16 @@ class PatchCnn(nn.Module):
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
         """Logits (N, classes)."""
         n, rows = len(series), series.permute(0, 2, 1)
-        for (size, starts), layers in zip(self.levels, (self.embedding, self.joining), strict=True):
+        for (size, starts), layers in zip(self.levels, self.embeddings, strict=True):
             patches = torch.cat([rows[:, start : start + size].reshape(n, -1) for start in starts])
             rows = layers(patches).reshape(len(starts), n, -1).permute(1, 0, 2)
-        return torch.as_tensor(self.head(torch.cat([rows.reshape(n, -1), static], dim=1)))
+        return torch.as_tensor(self.head(torch.cat([rows.mean(dim=1), static], dim=1)))
 
 
 def _starts(steps: int, patch: int, stride: int) -> list[int]:
     """Where patches start; the last one ends with the steps."""
     last = steps - patch
     return [*range(0, last, stride), last]
-
-
-def _level(inputs: int, width: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(dropout))
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
@@ -599,47 +597,62 @@ class Ensemble(nn.Module):
 class MergedPatches(nn.Module):
     """An ensemble of `PatchMlp` or of `PatchCnn` as one network: the first layers of all are one product.
 
-    Normalisations are part of the weights. Only for inference.
+    Normalisations are part of the weights. A level gives max(Wx, -b), which is max(Wx + b, 0) less b, and the
+    next bias makes up for b: so no product begins with a copy of its bias. Only for inference.
     """
 
     def __init__(self, members: Sequence[PatchMlp | PatchCnn]) -> None:
         super().__init__()
         plain = [fused(copy.deepcopy(m).eval()) for m in members]
         # In each member's own order: one layer a level, then two of the head.
-        first, *others = zip(
-            *([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True
+        layers = list(
+            zip(*([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True)
         )
         self.levels = members[0].levels
+        self.meant = isinstance(members[0], PatchCnn)
         self.working_floats = len(members) * members[0].working_floats
-        self.embed = _constant(torch.cat([m.weight for m in first]))
-        self.embed_bias = _constant(torch.cat([m.bias for m in first]).unsqueeze(1))
-        self.weights = nn.ParameterList(_constant(torch.stack([m.weight for m in layer])) for layer in others)
-        self.biases = nn.ParameterList(
-            _constant(torch.stack([m.bias for m in layer]).unsqueeze(2)) for layer in others
-        )
+        weights = [torch.stack([m.weight for m in layer]) for layer in layers]
+        biases = [torch.stack([m.bias for m in layer]).unsqueeze(2) for layer in layers]
+        times = [*(size for size, _ in self.levels[1:]), 1 if self.meant else len(self.levels[-1][1])]
+        for i, often in enumerate(times):
+            less = biases[i].repeat(1, often, 1)
+            biases[i + 1] = biases[i + 1] + weights[i + 1][:, :, : less.shape[1]] @ less
+        self.embed = _constant(weights[0].flatten(0, 1))
+        self.floors = nn.ParameterList(_constant(-b) for b in biases[:-2])
+        self.weights = nn.ParameterList(_constant(w) for w in weights[1:])
+        self.biases = nn.ParameterList(_constant(b) for b in biases[-2:])
 
     def logits(self, series: Tensor, static: Tensor) -> Tensor:
         """(members, classes, N)."""
-        dekads, n = series.permute(2, 1, 0), len(series)
-        members, extra = len(self.weights[0]), static.shape[1]
-        rows = series
-        for depth, (size, starts) in enumerate(self.levels):
-            width = len(self.embed) // members if depth == 0 else self.weights[depth - 1].shape[1]
-            more = extra if depth == len(self.levels) - 1 else 0
-            given, rows = rows, series.new_empty((members, len(starts) * width + more, n))
-            for i, start in enumerate(starts):
-                if depth == 0:
-                    patch = dekads[start : start + size].reshape(-1, n)
-                    made = torch.addmm(self.embed_bias, self.embed, patch).view(members, width, n)
-                else:
-                    below = self.weights[depth - 1].shape[2] // size
-                    patch = given[:, start * below : (start + size) * below]
-                    made = torch.baddbmm(self.biases[depth - 1], self.weights[depth - 1], patch)
-                torch.clamp(made, min=0, out=rows[:, i * width : (i + 1) * width])
+        rows = series.permute(2, 1, 0)
+        for depth in range(len(self.levels)):
+            rows = self._level(depth, rows, static)
+        mixed = torch.baddbmm(self.biases[0], self.weights[-2], rows).relu_()
+        return torch.baddbmm(self.biases[1], self.weights[-1], mixed)
+
+    def _level(self, depth: int, given: Tensor, static: Tensor) -> Tensor:
+        """(members, places x width, N); of the last level their mean, if wanted, and the static features."""
+        (size, starts), floor = self.levels[depth], self.floors[depth]
+        (members, width, _), n, last = floor.shape, given.shape[2], depth == len(self.levels) - 1
+        places, extra = 1 if last and self.meant else len(starts), static.shape[1] if last else 0
+        rows = given.new_empty((members, places * width + extra, n))
+        for i, start in enumerate(starts):
+            if depth == 0:
+                patch = given[start : start + size].reshape(-1, n)
+                made = torch.mm(self.embed, patch).view(members, width, n)
+            else:
+                weights = self.weights[depth - 1]
+                below = weights.shape[2] // size
+                made = torch.bmm(weights, given[:, start * below : (start + size) * below])
+            if i < places:
+                torch.maximum(made, floor, out=rows[:, i * width : (i + 1) * width])
+            else:
+                rows[:, :width].add_(torch.maximum(made, floor, out=made))
+        if places < len(starts):
+            rows[:, :width].div_(len(starts))
         if extra:
             rows[:, -extra:] = static.T
-        mixed = torch.baddbmm(self.biases[-2], self.weights[-2], rows).relu_()
-        return torch.baddbmm(self.biases[-1], self.weights[-1], mixed)
+        return rows
 
     def forward(self, series: Tensor, static: Tensor) -> Tensor:
         """Probabilities (N, classes)."""
