@@ -29,10 +29,11 @@ from acreage.engine.ops import (
     fill,
     udf_output_meta,
 )
-from acreage.engine.plan import Output, PlanNode, SourceSummary
+from acreage.engine.plan import Op, Output, PlanNode, SourceSummary
 from acreage.engine.schemas import check_references
 from acreage.engine.sources import GridRequest
-from acreage.engine.udf_windows import null_window, udf_blocks
+from acreage.engine.udf_features import SIGNATURES, UdfFeaturesOp, planned_features
+from acreage.engine.udf_windows import cube_dimensions, null_window, udf_blocks, with_described
 from acreage.engine.user_files import LOADS as FILE_LOADS
 from acreage.engine.user_files import RasterCatalog, Ready, ScaleOp, UserFiles, load_files
 from acreage.processes.callback import Callback, NodeRef, ParameterRef
@@ -353,26 +354,37 @@ class Compiler:
         blocks: Blocks | None,
     ) -> int:
         given = self.nodes[inputs[0]].meta
-        meta = udf_output_meta(self._probe(code, context, given, blocks), given, dropped, target)
+        op: Op
         footprint: Footprint = blocks or POINTWISE
-        op = UdfOp(code, context, blocks, given.box)
+        runner = self._udf_runner()
+        signature = "" if given.geometries is None else runner.probe(code).signature
+        if signature in SIGNATURES:
+            op = UdfFeaturesOp(code, context, signature)
+            meta = planned_features(runner, code, context, given, signature)
+        else:
+            op = UdfOp(code, context, blocks, given.box)
+            meta = udf_output_meta(self._probe(code, context, given, blocks), given, dropped, target)
+            meta = with_described(meta, runner.describe(code, cube_dimensions(given), dict(context)))
         return self._add(PlanNode(node.key, "run_udf", (inputs[0],), (footprint,), meta, op))
 
-    def _probe(
-        self, code: UdfCode, context: Mapping[str, Any], given: CubeMeta, blocks: Blocks | None
-    ) -> LabelledArray:
-        """The UDF's answer to a tiny window of nulls; each function is asked once for one kind of cube."""
+    def _udf_runner(self) -> UdfRunner:
         if self.udf is None:
             raise ProcessParameterInvalid(
                 "The graph runs a user-defined function, and this engine has no runner for it.",
                 hint="Start the engine with a UDF runner.",
             )
+        return self.udf
+
+    def _probe(
+        self, code: UdfCode, context: Mapping[str, Any], given: CubeMeta, blocks: Blocks | None
+    ) -> LabelledArray:
+        """The UDF's answer to a tiny window of nulls; each function is asked once for one kind of cube."""
         array = null_window(given, blocks)
         key = json.dumps(
             [code.sha256, context, array.dims, array.values.shape, array.labels], sort_keys=True, default=str
         )
         if key not in self.probes:
-            self.probes[key] = self.udf.run(code, array, dict(context)).array
+            self.probes[key] = self._udf_runner().run(code, array, dict(context)).array
         return self.probes[key]
 
 

@@ -13,7 +13,7 @@ from acreage.core.cube import Cube, CubeMeta, Dimension, empty_cube
 from acreage.core.errors import UdfError
 from acreage.core.grid import Box
 from acreage.core.temporal import format_instant
-from acreage.core.udf import LabelledArray, UdfCode
+from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
 from acreage.engine.plan import Context
 from acreage.processes.merge import joined
 from acreage.processes.registry import Blocks, cube_processes
@@ -109,14 +109,23 @@ class UdfOp:
         return Cube.of(result.values, valid, out)
 
     def _call(self, cube: Cube, out: CubeMeta, context: Context) -> Cube:
-        if context.udf is None:
-            raise UdfError(
-                "The graph runs a user-defined function, but this engine was started without a UDF runner.",
-                hint="Give the engine a runner.",
-            )
-        result = context.udf.run(self.code, to_labelled(cube), dict(self.context))
+        result = runner_of(context).run(self.code, to_labelled(cube), dict(self.context))
         context.log.udf_lines.extend(str(line) for line in result.log)
         return from_labelled(result.array, out)
+
+
+def runner_of(context: Context) -> UdfRunner:
+    """The runner of user-defined functions.
+
+    Raises:
+        UdfError: there is none.
+    """
+    if context.udf is None:
+        raise UdfError(
+            "The graph runs a user-defined function, but this engine was started without a UDF runner.",
+            hint="Give the engine a runner.",
+        )
+    return context.udf
 
 
 def _blocks_touching(window: Box, full: Box, blocks: Blocks) -> list[Box]:

@@ -20,6 +20,8 @@ import numpy.typing as npt
 _LENGTH = struct.Struct("!Q")
 #: Longest JSON of one message; arrays are not in it.
 MAX_JSON = 512 * 1024 * 1024
+#: Longest JSON of a reply: features and labels; what a hostile worker can make the runner parse.
+MAX_REPLY = 64 * 1024 * 1024
 _MAX_DIMENSIONS = 32
 _CHUNK = 1 << 30
 
@@ -28,20 +30,25 @@ class ChannelBroken(Exception):
     """The other side closed the channel or sent something that is not a message."""
 
 
-def send(sock: socket.socket, message: dict[str, Any], array: npt.NDArray[Any] | None = None) -> None:
+def send(
+    sock: socket.socket,
+    message: dict[str, Any],
+    array: npt.NDArray[Any] | None = None,
+    max_json: int = MAX_JSON,
+) -> None:
     """Send a JSON object and, with it, an array of any shape and any plain dtype.
 
     Raises:
         ChannelBroken: the other side is gone.
         TypeError: the message is not JSON.
-        ValueError: the message is longer than `MAX_JSON`.
+        ValueError: the message is longer than `max_json`.
     """
     fd = -1
     if array is not None:
         message = {**message, "array": {"dtype": array.dtype.str, "shape": list(array.shape)}}
     body = json.dumps(message).encode()
-    if len(body) > MAX_JSON:
-        raise ValueError(f"a message of {len(body)} bytes, at most {MAX_JSON} can be sent")
+    if len(body) > max_json:
+        raise ValueError(f"a message of {len(body)} bytes, at most {max_json} can be sent")
     try:
         if array is not None:
             fd = _write(array)

@@ -35,8 +35,6 @@ from acreage.udf.usage import Usage, shared_exactly, tree_usage
 START_TIMEOUT_S = 120.0
 #: How often memory and CPU of a running call are looked at.
 WATCH_S = 0.1
-#: Longest JSON of a reply: features and labels; what a hostile worker can make the runner parse.
-MAX_REPLY = 64 * 1024**2
 _MAX_TEXT, _MAX_LINES = 8000, 250
 
 
@@ -143,7 +141,7 @@ class WorkerProcess:
     def _receive(self, deadline: float) -> tuple[dict[str, Any], int]:
         self._sock.settimeout(max(deadline - time.monotonic(), WATCH_S))
         try:
-            reply, fd = channel.receive(self._sock, MAX_REPLY)
+            reply, fd = channel.receive(self._sock, channel.MAX_REPLY)
         except channel.ChannelBroken:
             raise self._death() from None
         self._drain()

@@ -246,7 +246,15 @@ def serve(sock: socket.socket) -> None:
             if fd >= 0:
                 os.close(fd)
         _flush()
-        channel.send(sock, reply, values)
+        try:
+            channel.send(sock, reply, values, channel.MAX_REPLY)
+        except ValueError as error:
+            problem = convention.UdfProblem(
+                "result",
+                f"The UDF's result is too large: {error}.",
+                "Return less, or numbers in a data cube.",
+            )
+            channel.send(sock, _failure(problem, state["name"]))
 
 
 def main() -> None:
