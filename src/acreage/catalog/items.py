@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -67,6 +68,11 @@ class Raster:
     border: BorderNoise | None = None
     access: Access | None = None
     untrusted: bool = False
+
+    @property
+    def place(self) -> str:
+        """What people are told of where the file lies; of a user's file not in which folder of the service."""
+        return PurePath(self.href).name if self.untrusted else self.href
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _of_item(
         yield Expectation(collection, item.id, "", "failed", whole.kind, whole.reason, "", item.href)
     for band in bands:
         raster = item.rasters.get(band)
-        place = ("" if raster is None else raster.href, item.href)
+        place = ("" if raster is None else raster.place, item.href)
         key = (collection, item.id, band)
         if not inside:
             yield Expectation(*key, "skipped", "outside", SKIPS["outside"], *place)

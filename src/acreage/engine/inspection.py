@@ -122,7 +122,7 @@ def _look(item: SourceItem, band: str, box: Box, shape: tuple[int, int]) -> Samp
         if is_local(raster.href):
             missing = missing_end(raster.href)
             if missing is not None:
-                return ItemProblem(item.id, band, f"{raster.href} is not whole: {missing}.", "truncated")
+                return ItemProblem(item.id, band, f"{raster.place} is not whole: {missing}.", "truncated")
         return _sampled(dataset, item, band, box, shape)
 
 
@@ -137,7 +137,7 @@ def _sampled(
         try:
             _read_last_block(dataset, raster.band_index)
         except RasterioError as error:
-            reason = f"{raster.href} is not whole: its last block cannot be read: {error}."
+            reason = f"{raster.place} is not whole: its last block cannot be read: {error}."
             return ItemProblem(item.id, band, reason, "truncated")
     return sample
 
@@ -162,9 +162,7 @@ def _judge(item: SourceItem, band: str, sample: Sample) -> ItemProblem | None:
     if not sample.valid.any() and not sample.elsewhere and _is_dated(item):
         inner = _inside_footprint(item, sample)
         if inner > 0:
-            reason = (
-                f"{sample.raster.href} has no valid pixel among {inner} sampled ones in the item's footprint."
-            )
+            reason = f"{sample.raster.place} has no valid pixel among {inner} sampled ones in the item's footprint."
             return ItemProblem(item.id, band, reason, "empty")
     return None
 
@@ -220,7 +218,7 @@ def _judge_together(item: SourceItem, samples: Mapping[str, Sample]) -> list[Ite
 
 
 def _problem(item: SourceItem, band: str, raster: Raster, verdict: Verdict) -> ItemProblem:
-    return ItemProblem(item.id, band, f"{raster.href}: {verdict.reason}.", verdict.kind)
+    return ItemProblem(item.id, band, f"{raster.place}: {verdict.reason}.", verdict.kind)
 
 
 def _is_dated(item: SourceItem) -> bool:

@@ -129,7 +129,7 @@ def _check_once(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
             raise
         # Its place on Earth, or its bands, were in the part that is not there.
         raise ItemUnreadable(
-            f"Item {item}, band {band}: {raster.href} is not whole: {missing}.",
+            f"Item {item}, band {band}: {raster.place} is not whole: {missing}.",
             item=item,
             asset=band,
             hint=_HINT,
@@ -154,11 +154,12 @@ def _dataset(href: str, driver: str | None) -> DatasetReader:
 def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) -> None:
     where = f"Item {item}, band {band}"
     hint = "The item's metadata and its file disagree: repair the item, or allow failed items (tolerance)."
-    if dataset.crs is None:
+    if dataset.crs is None and not raster.untrusted:
         raise ItemUnreadable(
-            f"{where}: {raster.href} has no CRS.", item=item, asset=band, hint=hint, kind="wrong-grid"
+            f"{where}: {raster.place} has no CRS.", item=item, asset=band, hint=hint, kind="wrong-grid"
         )
-    name = crs_name(dataset.crs.to_wkt())
+    # A user may say that a file is in another CRS than the file says.
+    name = raster.box.grid.crs if raster.untrusted else crs_name(dataset.crs.to_wkt())
     if name != raster.box.grid.crs:
         raise ItemUnreadable(
             f"{where}: the item states {raster.box.grid.crs}, the file is in {name}.",
@@ -180,7 +181,7 @@ def _check_grid(dataset: DatasetReader, raster: Raster, item: str, band: str) ->
         )
     if raster.band_index > dataset.count:
         raise ItemUnreadable(
-            f"{where}: {raster.href} has {dataset.count} bands, not {raster.band_index}.",
+            f"{where}: {raster.place} has {dataset.count} bands, not {raster.band_index}.",
             item=item,
             asset=band,
             hint=hint,
@@ -213,7 +214,7 @@ def _unreadable(raster: Raster, item: str, band: str, error: BaseException) -> I
         kind, told = broken_file(raster.href)
         seen = f" {told[:1].upper()}{told[1:]}." if told else ""
     return ItemUnreadable(
-        f"Item {item}, band {band}: {raster.href} cannot be read: {_reason(error)}.{seen}",
+        f"Item {item}, band {band}: {raster.place} cannot be read: {_reason(error)}.{seen}",
         item=item,
         asset=band,
         hint=_HINT,

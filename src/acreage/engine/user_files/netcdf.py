@@ -132,7 +132,7 @@ class NetcdfOp:
                 valid.append(found[1])
         axis = 0 if bands is None else out.axis(bands.name)
         if bands is None:
-            return Cube.of(np.ascontiguousarray(values[0]), valid[0], out)
+            return Cube.of(np.asarray(values[0], order="C"), valid[0], out)
         return Cube.of(np.stack(values, axis), np.stack(valid, axis), out)
 
     def _numbers(self, dataset: Any, variable: Variable, out: CubeMeta) -> Array:
@@ -152,9 +152,10 @@ class NetcdfOp:
             index.append(slice(length - part.stop, length - part.start) if backward else part)
             turned.append(slice(None, None, -1) if backward else slice(None))
         numbers = np.asarray(dataset.variables[variable.name][tuple(index) or ...])
+        numbers = numbers if variable.dims else numbers.reshape(())  # the library makes one of one number
         if not numbers.dtype.isnative:
             numbers = numbers.astype(numbers.dtype.newbyteorder("="))
-        found: Array = np.ascontiguousarray(numbers[tuple(turned) or ...])
+        found: Array = np.asarray(numbers[tuple(turned) or ...], order="C")
         return found
 
 

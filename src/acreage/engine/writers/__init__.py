@@ -161,9 +161,16 @@ def _by_suffix(suffix: str) -> FileFormat | None:
 
 def _check_kind(found: FileFormat, meta: CubeMeta, output: Output) -> None:
     kind: DataKind = "raster" if meta.is_raster else "vector" if meta.geometries is not None else "table"
+    if meta.dtype.kind not in "biuf":
+        kind = "other"
     if kind not in found.info.kinds:
         holding = ", ".join(f.name for f in FORMATS if kind in f.info.kinds)
-        names = {"raster": "a raster cube", "vector": "a vector cube", "table": "a result without geography"}
+        names = {
+            "raster": "a raster cube",
+            "vector": "a vector cube",
+            "table": "a result without geography",
+            "other": "a result that is no numbers",
+        }
         raise FormatUnsuitable(
             f"{found.name} cannot hold {names[kind]} ({output.key}).", hint=f"Save it as {holding}."
         )

@@ -33,13 +33,12 @@ def write_geotiff(stored: Stored, folder: Path, stem: str, options: Mapping[str,
     assert meta.box is not None
     encoding = choose_encoding(stored)
     names = file_stems(meta, stem)
-    labels = _file_labels(meta)
     plain = [folder / f"{name}.plain.tif" for name in names]
     _write_plain(stored, meta, encoding, plain)
     files = []
-    for source, name, label in zip(plain, names, labels, strict=True):
+    for source, name, tags in zip(plain, names, _tags(meta), strict=True):
         files.append(folder / f"{name}.tif")
-        _to_cog(source, files[-1], meta, encoding, options, label)
+        _to_cog(source, files[-1], encoding, options, tags)
         source.unlink()
     return files
 
@@ -78,6 +77,20 @@ def _file_labels(meta: CubeMeta) -> list[str | None]:
         )
     long = next((d for d in outer if len(d.labels) > 1), None)
     return [None] if long is None else [label_text(v) for v in long.labels]
+
+
+def _tags(meta: CubeMeta) -> list[dict[str, str]]:
+    """Tags of the files: `datetime` of a date, also where all have the same; `label` of anything else."""
+    outer = [d for d in meta.dims if d.type not in ("x", "y", "bands")]
+    tags: list[dict[str, str]] = [{} for _ in _file_labels(meta)]
+    for dim in outer:
+        for n, own in enumerate(tags):
+            label = dim.labels[n if len(dim.labels) > 1 else 0]
+            if isinstance(label, np.datetime64):
+                own["datetime"] = label_text(label)
+            elif len(dim.labels) > 1:
+                own["label"] = label_text(label)
+    return tags
 
 
 def _safe(label: str) -> str:
@@ -132,18 +145,17 @@ def _write_plain(stored: Stored, meta: CubeMeta, encoding: Encoding, paths: list
 def _to_cog(
     source: Path,
     final: Path,
-    meta: CubeMeta,
     encoding: Encoding,
     options: Mapping[str, Any],
-    label: str | None,
+    tags: Mapping[str, str],
 ) -> None:
     compression, method = options["compression"].upper(), options["overview_method"].upper()
     predictor = (
         {"f": "FLOATING_POINT"}.get(encoding.dtype.kind, "STANDARD") if compression != "NONE" else "NO"
     )
-    if label is not None:
+    if tags:
         with rasterio.open(source, "r+") as file:
-            file.update_tags(datetime=label)
+            file.update_tags(**tags)
     rasterio.shutil.copy(
         source,
         final,
