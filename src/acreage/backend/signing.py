@@ -22,9 +22,9 @@ class Signer:
     key: bytes = field(repr=False)
     life_s: float
 
-    def sign(self, *what: str) -> dict[str, str]:
-        """Query parameters of a link to something."""
-        expires = str(int(time.time() + self.life_s))
+    def sign(self, *what: str, expires: str | None = None) -> dict[str, str]:
+        """Query parameters of a link to something; `expires`: those of another link, else after `life_s`."""
+        expires = expires or str(int(time.time() + self.life_s))
         return {"expires": expires, "signature": self._signature(expires, *what)}
 
     def check(self, expires: str, signature: str, *what: str) -> None:

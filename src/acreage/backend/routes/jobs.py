@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from acreage.backend.accounts.users import User
 from acreage.backend.database.tables import JobRow
@@ -15,7 +16,6 @@ from acreage.backend.errors import (
     BudgetInvalid,
     FileNotFound,
     JobNotFinished,
-    NoDataForUpdate,
     PaymentRequired,
     RequestInvalid,
 )
@@ -59,9 +59,9 @@ def _fields(server: Server, document: Any) -> dict[str, Any]:
         check_nodes(process, server.settings.graph_nodes)
         fields["process"] = dict(process)
     if body.get("plan") is not None:
-        if str(body["plan"]).lower() != "default":
-            raise BillingPlanInvalid(f"There is no plan {body['plan']!r}.", hint="There is: default.")
-        fields["plan"] = "default"
+        if str(body["plan"]).lower() != server.plan:
+            raise BillingPlanInvalid(f"There is no plan {body['plan']!r}.", hint=f"There is: {server.plan}.")
+        fields["plan"] = server.plan
     if "budget" in body:
         fields["budget"] = _budget(body["budget"])
     if body.get("log_level") is not None:
@@ -115,8 +115,6 @@ def job(server: ServerPart, user: LoggedIn, job_id: str) -> dict[str, Any]:
 def change(server: ServerPart, user: LoggedIn, job_id: str, job: JsonBody) -> Response:
     """Change a job that neither waits nor runs."""
     fields = _fields(server, job)
-    if not fields:
-        raise NoDataForUpdate("The request names nothing to change.")
     server.jobs.change(user.id, job_id, fields)
     return Response(status_code=204)
 
@@ -182,8 +180,6 @@ def stop(server: ServerPart, user: LoggedIn, job_id: str) -> Response:
 
 def _stopped(server: Server, user: User, job_id: str) -> None:
     """Stop a job and wait until it does not run any more."""
-    import time
-
     found = server.jobs.get(user.id, job_id)
     if found.status == "queued":
         server.jobs.cancel(user.id, job_id)
@@ -196,12 +192,31 @@ def _stopped(server: Server, user: User, job_id: str) -> None:
 
 
 @router.get("/jobs/{job_id}/results")
-def results(request: Request, server: ServerPart, user: LoggedIn, job_id: str, partial: bool = False) -> Any:
+def results(
+    request: Request,
+    response: Response,
+    server: ServerPart,
+    user: LoggedIn,
+    job_id: str,
+    partial: bool = False,
+) -> Any:
     """Files of a finished job with signed links; with `partial` also of one that is not finished."""
-    found = server.jobs.get(user.id, job_id)
-    if found.status == "error":
-        from fastapi.responses import JSONResponse
+    return _results(request, response, server, user.id, job_id, partial=partial)
 
+
+def _results(
+    request: Request,
+    response: Response,
+    server: Server,
+    user_id: str,
+    job_id: str,
+    *,
+    partial: bool = False,
+    expires: str | None = None,
+) -> Any:
+    """As `results`; the links expire at a moment, by default after the server's days."""
+    found = server.jobs.get(user_id, job_id)
+    if found.status == "error":
         error = found.error or {"code": "Internal", "message": "The job failed."}
         return JSONResponse({"id": found.id, "links": [], **error, "level": "error"}, status_code=424)
     if found.status != "finished" and not partial:
@@ -210,38 +225,41 @@ def results(request: Request, server: ServerPart, user: LoggedIn, job_id: str, p
         )
 
     def href(name: str) -> str:
-        signed = server.signer.sign(user.id, job_id, str(found.attempt), name)
-        query = {"user": user.id, "attempt": str(found.attempt), **signed}
+        signed = server.signer.sign(user_id, job_id, str(found.attempt), name, expires=expires)
+        query = {"user": user_id, "attempt": str(found.attempt), **signed}
         return address(request, "jobs", job_id, "results", "assets", name, **query)
 
     own = address(request, "jobs", job_id, "results")
-    signed = server.signer.sign(user.id, job_id, "", "")
+    signed = server.signer.sign(user_id, job_id, "", "", expires=expires)
     links = [
         link("self", own, type="application/json"),
         link(
             "canonical",
-            address(request, "jobs", job_id, "results", "canonical", user=user.id, **signed),
+            address(request, "jobs", job_id, "results", "canonical", user=user_id, **signed),
             type="application/json",
         ),
         link("root", address(request, ""), type="application/json"),
     ]
+    response.headers["OpenEO-Costs"] = "0"  # what was computed is paid for; its download costs nothing
     return results_document(found, found.result or {}, href, links)
 
 
 @router.get("/jobs/{job_id}/results/canonical", tags=["hidden"])
 def canonical(
     request: Request,
+    response: Response,
     server: ServerPart,
     job_id: str,
     user: str,
     expires: str,
     signature: str,
 ) -> Any:
-    """The results by a signed link, without a login."""
+    """The results by a signed link, without a login; what it leads to expires with it."""
     server.signer.check(expires, signature, user, job_id, "", "")
-    return results(request, server, User(user, user, ""), job_id)
+    return _results(request, response, server, user, job_id, expires=expires)
 
 
+@router.head("/jobs/{job_id}/results/assets/{name}", include_in_schema=False)
 @router.get("/jobs/{job_id}/results/assets/{name}", tags=["hidden"])
 def asset(
     server: ServerPart,
