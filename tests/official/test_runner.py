@@ -9,24 +9,12 @@ from typing import Any
 
 import pytest
 from tests.support.process_examples import Example, read_examples, read_json5, run_example
+from tests.support.process_runner import SMALL_CUBE as CUBE
 from tests.support.process_runner import EngineRunner
 
 from acreage.processes.registry import process_ids
 
 RUNNER = EngineRunner()
-UTM = {"reference_system": "EPSG:32632"}
-CUBE = {
-    "type": "datacube",
-    "nodata": 255,
-    "order": ["bands", "t", "y", "x"],
-    "dimensions": {
-        "bands": {"type": "bands", "values": ["red", "nir"]},
-        "t": {"type": "temporal", "values": ["2021-03-01T00:00:00Z"]},
-        "y": {"type": "spatial", "axis": "y", "values": [5000015, 5000005, 4999995], **UTM},
-        "x": {"type": "spatial", "axis": "x", "values": [400005, 400015, 400025], **UTM},
-    },
-    "data": [[[[1, 2, 3], [4, 5, 6], [7, 8, 255]]], [[[10, 20, 30], [40, 50, 60], [70, 255, 90]]]],
-}  # fmt: skip
 
 
 def outcome(process_id: str, folder: Path = Path(), **document: Any) -> tuple[str, str]:

@@ -38,6 +38,21 @@ _SPEC = {
 _RANK: Mapping[str, int] = {"temporal": 0, "bands": 1, "other": 2, "y": 3, "x": 4}
 Json = Any
 
+_UTM = {"reference_system": "EPSG:32632"}
+SMALL_CUBE = {
+    "type": "datacube",
+    "nodata": 255,
+    "order": ["bands", "t", "y", "x"],
+    "dimensions": {
+        "bands": {"type": "bands", "values": ["red", "nir"]},
+        "t": {"type": "temporal", "values": ["2021-03-01T00:00:00Z"]},
+        "y": {"type": "spatial", "axis": "y", "values": [5000015, 5000005, 4999995], **_UTM},
+        "x": {"type": "spatial", "axis": "x", "values": [400005, 400015, 400025], **_UTM},
+    },
+    "data": [[[[1, 2, 3], [4, 5, 6], [7, 8, 255]]], [[[10, 20, 30], [40, 50, 60], [70, 255, 90]]]],
+}  # fmt: skip
+"""A data cube as examples state it."""
+
 
 @dataclass(frozen=True)
 class Call:

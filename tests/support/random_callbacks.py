@@ -98,6 +98,24 @@ def _counted(w: Writer) -> Json:
     return w.draw(st.sampled_from([None, True])) or _condition(w)
 
 
+def _line(w: Writer) -> Json:
+    """A model function a + b x."""
+
+    def held(index: int) -> Json:
+        arguments = {"data": {"from_parameter": "parameters"}, "index": index}
+        return {"process_id": "array_element", "arguments": arguments}
+
+    bx = {"x": {"from_node": "b"}, "y": {"from_parameter": "x"}}
+    y = {"x": {"from_node": "a"}, "y": {"from_node": "bx"}}
+    nodes = {
+        "a": held(0),
+        "b": held(1),
+        "bx": {"process_id": "multiply", "arguments": bx},
+        "y": {"process_id": "add", "arguments": y, "result": True},
+    }
+    return {"process_graph": nodes}
+
+
 def _three(w: Writer) -> Json:
     return [w.make("num", 0) for _ in range(3)]
 
@@ -155,6 +173,9 @@ PROCESSES: Mapping[str, tuple[str, Mapping[str, Argument]]] = {
                               "length": _value(st.integers(0, 2))}),
     **dict.fromkeys(("cummax", "cummin", "cumproduct", "cumsum", "extrema"), ("nums", _DATA)),
     "quantiles": ("nums", {**_DATA, "probabilities": _value(st.sampled_from([[0.1, 0.5], [0.25], 4]))}),
+    "fit_curve": ("nums", {"data": "nums", "parameters": lambda w: [1, 0.5], "function": _line,
+                           "ignore_nodata": _optional_flag}),
+    "inspect": ("num", {"data": "num", "level": lambda w: "debug"}),
     "order": ("nums", _SORTING),
     "rearrange": ("nums", {"data": "nums", "order": lambda w: w.draw(st.sampled_from([[0], [1, 0]]))}),
     "sort": ("nums", _SORTING),

@@ -309,6 +309,116 @@ def apply_dimension(w: Writer, data: str, process_id: str | None = None) -> str 
     )
 
 
+def apply_polygon(w: Writer, data: str) -> str | None:
+    """Boxes side by side, with a process on data cubes."""
+    given = {"data": {"from_parameter": "data"}}
+    kernel = {"process_id": "apply_kernel", "arguments": {**given, "kernel": [[1, 0.5, 2]]}}
+    scale = {
+        "process_id": "apply",
+        "arguments": {**given, "process": scalar_callback(w, w.metas[data])},
+    }
+    one, other = w.pick((kernel, scale), (scale, kernel))
+    nodes = {"one": one, "other": {**other, "arguments": {**other["arguments"], "data": ref("one")}}}
+    nodes[w.pick("one", "other")]["result"] = True
+    if "result" in one:
+        del nodes["other"]
+    return w.add(
+        "apply_polygon",
+        data=ref(data),
+        geometries=geojson(w),
+        process={"process_graph": nodes},
+        mask_value=w.pick(None, 0),
+    )
+
+
+def aggregate_spatial_window(w: Writer, data: str, process_id: str | None = None) -> str | None:
+    return w.add(
+        "aggregate_spatial_window",
+        data=ref(data),
+        reducer=reducer(w, w.metas[data], process_id),
+        size=w.pick([1, 1], [2, 3], [5, 1], [7, 7]),
+        boundary=w.pick("pad", "trim"),
+        align=w.pick("upper-left", "lower-left", "upper-right", "lower-right"),
+    )
+
+
+def _summed_up(w: Writer, data: str, vectors: str | None) -> str | None:
+    """A raster cube aggregated over the geometries of a vector cube."""
+    if vectors is None:
+        return None
+    process = reducer(w, w.metas[data])
+    return w.add("aggregate_spatial", data=ref(data), geometries=ref(vectors), reducer=process)
+
+
+def vector_reproject(w: Writer, data: str) -> str | None:
+    made = w.add("vector_reproject", data=geojson(w, points=True), projection=w.pick(3035, 32632))
+    return _summed_up(w, data, made)
+
+
+def _in_metres(w: Writer, *, points: bool = True) -> str | None:
+    return w.add("vector_reproject", data=geojson(w, points=points), projection=32631)
+
+
+def vector_buffer(w: Writer, data: str) -> str | None:
+    shapes = _in_metres(w)
+    made = shapes and w.add("vector_buffer", geometries=ref(shapes), distance=w.pick(12, -3, 40.5))
+    return _summed_up(w, data, made)
+
+
+def filter_vector(w: Writer, data: str) -> str | None:
+    relation = w.pick("intersects", "disjoint", "within", "contains")
+    made = w.add("filter_vector", data=geojson(w, points=True), geometries=geojson(w), relation=relation)
+    return _summed_up(w, data, made)
+
+
+def vector_to_random_points(w: Writer, data: str) -> str | None:
+    made = w.add(
+        "vector_to_random_points",
+        data=geojson(w, points=True),
+        geometry_count=w.pick(None, 3),
+        total_count=w.pick(None, 7),
+        group=w.pick(True, False),
+        seed=w.pick(None, 11),
+    )
+    return _summed_up(w, data, made)
+
+
+def vector_to_regular_points(w: Writer, data: str) -> str | None:
+    shapes, group = _in_metres(w), w.pick(True, False)
+    made = shapes and w.add(
+        "vector_to_regular_points", data=ref(shapes), distance=w.pick(9, 25.5), group=group
+    )
+    return _summed_up(w, data, made)
+
+
+def flatten_dimensions(w: Writer, data: str) -> str | None:
+    names = [d.name for d in w.metas[data].dims if d.type not in ("x", "y")]
+    if not names:
+        return None
+    chosen = w.draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
+    return w.add("flatten_dimensions", data=ref(data), dimensions=chosen, target_dimension="flat")
+
+
+def unflatten_dimension(w: Writer, data: str) -> str | None:
+    if not {"t", "bands"} <= set(w.metas[data].names):
+        return None
+    order = w.pick(["t", "bands"], ["bands", "t"])
+    flat = w.add("flatten_dimensions", data=ref(data), dimensions=order, target_dimension="flat")
+    names = ["one", "other"]
+    return flat and w.add("unflatten_dimension", data=ref(flat), dimension="flat", target_dimensions=names)
+
+
+def predict_curve(w: Writer, data: str) -> str | None:
+    name = _dimension(w, data, "temporal", "bands", "other")
+    if name is None or w.metas[data].shape[w.metas[data].axis(name)] < 2:
+        return None
+    labels = w.pick([1, 2.5, 8], ["2019-03-01", "2019-04-03T12:00:00Z"])
+    line = callback(w.draw, "nums", {}, process_id="fit_curve", depth=0)
+    model = next(n for n in line["process_graph"].values() if n["process_id"] == "fit_curve")
+    function = model["arguments"]["function"]
+    return w.add("predict_curve", parameters=ref(data), function=function, dimension=name, labels=labels)
+
+
 def apply_kernel(w: Writer, data: str) -> str | None:
     rows, columns = w.pick(1, 3, 5, 9), w.pick(1, 3, 7)
     kernel = [[w.draw(st.sampled_from([0, 1, 0.5, -2, 0.1])) for _ in range(columns)] for _ in range(rows)]
@@ -668,13 +778,15 @@ def run_udf(w: Writer, data: str) -> str | None:
 STEPS: Mapping[str, Step] = {
     f.__name__: f
     for f in (
-        add_dimension, aggregate_spatial, aggregate_temporal, aggregate_temporal_period, anomaly, apply,
-        apply_dimension, apply_kernel, apply_neighborhood, climatological_normal, create_data_cube,
-        dimension_labels, drop_dimension, filter_bands, filter_bbox, filter_labels, filter_spatial,
-        filter_temporal, load_collection, load_geojson, load_stac, mask, mask_polygon, mask_scl_dilation,
-        merge_cubes, ndvi, reduce_dimension, reduce_spatial, rename_dimension, rename_labels,
+        add_dimension, aggregate_spatial, aggregate_spatial_window, aggregate_temporal,
+        aggregate_temporal_period, anomaly, apply, apply_dimension, apply_kernel, apply_neighborhood,
+        apply_polygon, climatological_normal, create_data_cube, dimension_labels, drop_dimension,
+        filter_bands, filter_bbox, filter_labels, filter_spatial, filter_temporal, filter_vector,
+        flatten_dimensions, load_collection, load_geojson, load_stac, mask, mask_polygon, mask_scl_dilation,
+        merge_cubes, ndvi, predict_curve, reduce_dimension, reduce_spatial, rename_dimension, rename_labels,
         resample_cube_spatial, resample_cube_temporal, resample_spatial, run_udf, sar_backscatter,
-        save_result, to_scl_dilation_mask,
+        save_result, to_scl_dilation_mask, unflatten_dimension, vector_buffer, vector_reproject,
+        vector_to_random_points, vector_to_regular_points,
     )
 }  # fmt: skip
 BASES = {"anomaly": "s2", "climatological_normal": "s2", "resample_cube_temporal": "s2"}

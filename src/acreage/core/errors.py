@@ -231,6 +231,24 @@ class GeometryInvalid(ProcessGraphError):
     code = "GeometryInvalid"
 
 
+class GeometriesOverlap(ProcessGraphError):
+    """A pixel belongs to more than one of the polygons that are to be processed apart."""
+
+    code = "GeometriesOverlap"
+
+
+class UnitMismatch(ProcessGraphError):
+    """A distance in metres was given for geometries whose CRS has another unit."""
+
+    code = "UnitMismatch"
+
+
+class CountMismatch(ProcessGraphError):
+    """Fewer points were asked for than there are geometries."""
+
+    code = "CountMismatch"
+
+
 class KernelDimensionsUneven(ProcessGraphError):
     """A kernel side has an even number of elements, so it has no middle."""
 

@@ -37,6 +37,7 @@ from acreage.engine.udf_windows import cube_dimensions, null_window, udf_blocks,
 from acreage.engine.user_files import LOADS as FILE_LOADS
 from acreage.engine.user_files import RasterCatalog, Ready, ScaleOp, UserFiles, load_files
 from acreage.processes.callback import Callback, NodeRef, ParameterRef
+from acreage.processes.inspecting import inspect
 from acreage.processes.registry import (
     POINTWISE,
     Blocks,
@@ -118,6 +119,8 @@ class Compiler:
                 return self._load_files(index, node, request)
             case "save_result":
                 return self._save(node)
+            case "inspect" if self._is_cube(node.arguments["data"]):
+                return self._inspected(index, node, request)
             case "run_udf":
                 return self._top_level_udf(node)
             case "resample_spatial" | "resample_cube_spatial":
@@ -284,6 +287,20 @@ class Compiler:
         with np.errstate(all="ignore"):
             result = array_processes()[node.process_id].function(**arguments)
         return Constant(constant_value(result))
+
+    def _is_cube(self, value: Any) -> bool:
+        return isinstance(value, NodeRef) and isinstance(self.values[(value.index, OWN_GRID)], int)
+
+    def _inspected(self, index: int, node: GraphNode, request: GridRequest) -> Value:
+        """The data cube itself; what is known of it goes to the log, once."""
+        data = node.arguments["data"].index
+        own = self.values[(data, OWN_GRID)]
+        if data in self.open_grid:
+            self.open_grid.add(index)
+        if request == OWN_GRID and isinstance(own, int):
+            about = self._argument({k: v for k, v in node.arguments.items() if k != "data"}, [], OWN_GRID)
+            inspect(self.nodes[own].meta, **about)
+        return self.values.get((data, request), own)
 
     def _cube_node(self, value: Value, key: str) -> int:
         if isinstance(value, int):

@@ -18,6 +18,10 @@ from acreage.processes.registry import array_processes, description
 
 _CUBES = frozenset({"datacube", "raster-cube", "vector-cube"})
 _CALLBACK = "process-graph"
+_GEOJSON = frozenset(
+    {"FeatureCollection", "Feature", "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon"}
+    | {"MultiPolygon", "GeometryCollection"}
+)
 
 
 def check_literal(process_id: str, parameter: str, value: Any) -> None:
@@ -35,6 +39,12 @@ def check_literal(process_id: str, parameter: str, value: Any) -> None:
         return
     if _is_plain(value):
         _check_schema(_validator(process_id, parameter), value, what)
+    if (
+        _takes_geometries(process_id, parameter)
+        and isinstance(value, Mapping)
+        and value.get("type") in _GEOJSON
+    ):
+        return
     if isinstance(value, Mapping) and _subtypes(process_id, parameter) <= _CUBES:
         raise ProcessParameterInvalid(
             f"{what} takes a data cube, not {_shown(value)}.",
@@ -83,6 +93,13 @@ def _alternatives(process_id: str, parameter: str) -> tuple[Mapping[str, Any], .
 def _subtypes(process_id: str, parameter: str) -> frozenset[str | None]:
     """The subtypes of what a parameter takes; None for what has none."""
     return frozenset(a.get("subtype") for a in _alternatives(process_id, parameter))
+
+
+@cache
+def _takes_geometries(process_id: str, parameter: str) -> bool:
+    """Whether a parameter takes vector cubes and nothing else; GeoJSON then does as well."""
+    dimensions = [a.get("dimensions", ()) for a in _alternatives(process_id, parameter)]
+    return all(any(d.get("type") == "geometry" for d in own) for own in dimensions)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.errors import ProcessGraphError, ProcessParameterInvalid, ProcessParameterMissing
 from acreage.processes.callback import Callback, CallbackNode, NodeRef, ParameterRef
+from acreage.processes.inspecting import inspect
 from acreage.processes.registry import ENGINE_PROCESSES, array_processes, cube_processes
 from acreage.processes.specs import load_spec
 
@@ -50,6 +51,8 @@ def _evaluate(callback: Callback, scope: Mapping[str, Any], call: Any) -> Any:
         given = {name: _resolve(value, results, scope) for name, value in node.arguments.items()}
         if node.process_id in cube_processes():
             results.append(call(node, _with_defaults(node, given)))
+        elif node.process_id == "inspect" and isinstance(given["data"], Cube | CubeMeta):
+            results.append(inspect(**given))
         elif node.process_id in ENGINE_PROCESSES:
             raise ProcessGraphError(
                 f"{node.process_id} cannot be used inside a callback beside other processes.",

@@ -24,7 +24,12 @@ from acreage.processes.resampling import spatial_box
 # --- replacing values ---------------------------------------------------------------------------------------
 
 
-def _masked_meta(data: CubeMeta, replacement: Any) -> CubeMeta:
+def masked_meta(data: CubeMeta, replacement: Any) -> CubeMeta:
+    """The metadata of a cube in which some values are replaced.
+
+    Raises:
+        ProcessParameterInvalid: the replacement is no value of the cube's kind.
+    """
     if replacement is None:
         return replace(data, may_be_null=True)
     if not isinstance(replacement, int | float):
@@ -68,7 +73,7 @@ def _describe_mask(*, data: CubeMeta, mask: CubeMeta, replacement: Any) -> CubeM
         )
     for dim in mask.dims:
         _check_dimension(data, dim)
-    return _masked_meta(data, replacement)
+    return masked_meta(data, replacement)
 
 
 def _extent(box: Box) -> str:
@@ -158,7 +163,12 @@ def _counterparts(of_data: Sequence[Dimension], of_mask: Sequence[Dimension]) ->
 # --- mask_polygon -------------------------------------------------------------------------------------------
 
 
-def _polygons(argument: Any, process_id: str, crs: str) -> tuple[BaseGeometry, ...]:
+def polygons_of(argument: Any, process_id: str, crs: str) -> tuple[BaseGeometry, ...]:
+    """The polygons of GeoJSON or a vector cube that are not empty, in a CRS.
+
+    Raises:
+        ProcessParameterInvalid: there is none, or another geometry; GeometryInvalid: as `geometries_of`.
+    """
     shapes = in_crs(geometries_of(argument, process_id)[0], crs)
     kept = tuple(s for s in shapes if not s.is_empty)
     other = sorted({s.geom_type for s in kept} - {"Polygon", "MultiPolygon"})
@@ -170,15 +180,15 @@ def _polygons(argument: Any, process_id: str, crs: str) -> tuple[BaseGeometry, .
 
 
 def _describe_mask_polygon(*, data: CubeMeta, mask: Any, replacement: Any, inside: bool) -> CubeMeta:
-    _polygons(mask, "mask_polygon", spatial_box(data, "mask_polygon").grid.crs)
-    return _masked_meta(data, replacement)
+    polygons_of(mask, "mask_polygon", spatial_box(data, "mask_polygon").grid.crs)
+    return masked_meta(data, replacement)
 
 
 @cube_process("mask_polygon", describe=_describe_mask_polygon)
 def mask_polygon(*, data: Cube, mask: Any, replacement: Any, inside: bool, out: CubeMeta) -> Cube:
     """Values replaced where the pixel centre lies in no polygon, or in one with `inside`; edges belong."""
     assert out.box is not None
-    hit = pixels_of_any(_polygons(mask, "mask_polygon", out.box.grid.crs), out.box)
+    hit = pixels_of_any(polygons_of(mask, "mask_polygon", out.box.grid.crs), out.box)
     return replaced(data.crop(out.box), hit if inside else ~hit, replacement, out)
 
 
