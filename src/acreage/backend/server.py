@@ -24,6 +24,7 @@ from acreage.backend.jobs.store import JobStore
 from acreage.backend.processes import StoredProcesses
 from acreage.backend.remote import fetch_json
 from acreage.backend.requests import SyncRequests
+from acreage.backend.services import Services
 from acreage.backend.settings import ServerSettings
 from acreage.backend.signing import Signer
 from acreage.backend.storage import Storage
@@ -49,6 +50,7 @@ class Server:
         jobs: records of batch jobs.
         dispatcher: runs them.
         requests: runs synchronous requests.
+        services: map tiles of users.
         signer: of links.
         tariff: what things cost.
     """
@@ -64,6 +66,7 @@ class Server:
     jobs: JobStore
     dispatcher: Dispatcher
     requests: SyncRequests
+    services: Services
     signer: Signer
     tariff: Tariff
 
@@ -83,8 +86,22 @@ class Server:
         return expand(document, self.processes.lookup(user_id))
 
 
-def make_server(settings: ServerSettings, work: Work, folder: Path, passwords: Mapping[str, str]) -> Server:
+def make_server(
+    settings: ServerSettings,
+    work: Work,
+    folder: Path,
+    passwords: Mapping[str, str],
+    *,
+    trusted: bool = False,
+) -> Server:
     """The parts of a server on a storage folder.
+
+    Args:
+        settings: of the server.
+        work: the engine.
+        folder: of the storage.
+        passwords: of accounts, by name.
+        trusted: whether code of those accounts may do what the server may.
 
     Raises:
         InvalidInput, WriteFailed: something cannot be used.
@@ -92,7 +109,7 @@ def make_server(settings: ServerSettings, work: Work, folder: Path, passwords: M
     storage = Storage.at(folder)
     database = open_database(settings.database or storage.database)
     known = Passwords.of(passwords, storage.secret())
-    accounts = Accounts(database, known, timedelta(days=settings.token_days))
+    accounts = Accounts(database, known, timedelta(days=settings.token_days), trusted)
     processes = StoredProcesses(database, partial(fetch_json, private=settings.private_addresses))
     tariff = Tariff() if settings.tariff is None else read_tariff(settings.tariff)
     jobs = JobStore(
@@ -105,7 +122,7 @@ def make_server(settings: ServerSettings, work: Work, folder: Path, passwords: M
         return JobSpec(
             job.id,
             job.user_id,
-            job.user_id in accounts.passwords.hashes,
+            accounts.trusts(job.user_id) or providers.trusts(job.user_id),
             process,
             job.options or {},
             job.log_level,  # type: ignore[arg-type]
@@ -132,6 +149,7 @@ def make_server(settings: ServerSettings, work: Work, folder: Path, passwords: M
         jobs,
         dispatcher,
         requests,
+        Services(database, storage.root / "tiles"),
         Signer(storage.secret(), settings.link_days * 86400),
         tariff,
     )

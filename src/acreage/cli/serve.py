@@ -16,20 +16,23 @@ from rich.console import Console
 
 from acreage.backend.accounts.users import User, accounts_of, is_weak
 from acreage.backend.app import create_app
+from acreage.backend.errors import TileTooLarge
 from acreage.backend.server import make_server
 from acreage.backend.settings import load_server_settings
 from acreage.catalog.items import Catalog
 from acreage.cli.inputs import quarantine_of
 from acreage.cli.job import JobOptions
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner
-from acreage.core.errors import InvalidInput
+from acreage.core.errors import InvalidInput, NoDataAvailable
 from acreage.core.settings import Settings, load_settings
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
+from acreage.engine.run import run_plan
 from acreage.udf.runner import ProcessUdfRunner
 
 DEFAULT_USER = "acreage"
+_TILE_SECONDS = 60.0  # of work that one tile of a map service may take
 
 
 def serve(
@@ -64,7 +67,9 @@ def serve(
         refuse_weak(accounts, has_providers=of_server.oidc is not None)
     source = catalog or settings.catalog
     work = EngineWork(catalog_at(catalog, settings), str(source), settings, udf_runner(settings))
-    server = make_server(of_server, work, storage, accounts)
+    # Alone on a machine, a user's code may do what the user may do anyway.
+    alone = is_loopback(host) and len(accounts) == 1 and of_server.oidc is None
+    server = make_server(of_server, work, storage, accounts, trusted=alone)
     logging.getLogger("acreage").setLevel(logging.INFO)
     with work.udf:
         uvicorn.run(
@@ -128,6 +133,20 @@ class EngineWork:
         budget = budget_of(self.settings, known.memory, known.threads)
         quarantined = quarantine_of(self.settings).read()
         return make_plan(parse_graph(process), self.catalog, budget, self.udf, quarantined)
+
+    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path | None:
+        """As `Work` says."""
+        try:
+            plan = self.plan(process, {"threads": 1}, user, files)
+        except NoDataAvailable:
+            return None
+        if plan.estimate.core_seconds > _TILE_SECONDS:
+            raise TileTooLarge(
+                f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
+                hint="Look closer, or make a map by a batch job.",
+            )
+        done = run_plan(plan, out, udf=self.udf, scratch=self.settings.scratch)
+        return done.files[0][0]
 
     def command(self, attempt: Path) -> list[str]:
         """As `Work` says."""

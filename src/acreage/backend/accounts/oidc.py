@@ -159,6 +159,10 @@ class Providers:
         name = _name(claims.get(provider.name_claim), claims.get("name"), claims["sub"])
         return User(user_id(provider.id, claims["sub"]), name, provider.id, provider.trusted)
 
+    def trusts(self, user_id: str) -> bool:
+        """Whether code of a user may run without isolation."""
+        return any(p.trusted and user_id.startswith(f"{p.id}~") for p in self.all.values())
+
     def by_issuer(self, token: str) -> str:
         """The id of the provider that a token names as its issuer; nothing else of it is believed.
 

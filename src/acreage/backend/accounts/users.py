@@ -152,11 +152,14 @@ class Accounts:
         database: of the server.
         passwords: of those who may log in by them.
         token_life: of a login.
+        trusted: whether code of accounts may run without isolation. It could read what is other users': a
+            server with several users trusts none of them.
     """
 
     database: Database
     passwords: Passwords
     token_life: timedelta
+    trusted: bool = False
     _by_address: Attempts = field(default_factory=lambda: Attempts(*_FROM_ONE_ADDRESS), repr=False)
     _by_name: Attempts = field(default_factory=lambda: Attempts(*_FOR_ONE_NAME), repr=False)
 
@@ -203,7 +206,11 @@ class Accounts:
         )
         if expired or user is None or not good:
             raise TokenInvalid("The access token is unknown or has expired.", hint="Log in again.")
-        return User(user.id, user.name, user.provider, trusted=True)
+        return User(user.id, user.name, user.provider, self.trusted)
+
+    def trusts(self, user_id: str) -> bool:
+        """Whether code of a user may run without isolation."""
+        return self.trusted and user_id in self.passwords.hashes
 
     def known(self, user: User) -> User:
         """The same user, noted in the database at the first time."""
