@@ -391,6 +391,12 @@ def vector_to_regular_points(w: Writer, data: str) -> str | None:
     return _summed_up(w, data, made)
 
 
+def trim_cube(w: Writer, data: str) -> str | None:
+    """What is trimmed has nulls around it, more often than not."""
+    masked = w.add("mask_polygon", data=ref(data), mask=geojson(w)) if w.draw(st.booleans()) else data
+    return w.add("trim_cube", data=ref(masked or data))
+
+
 def flatten_dimensions(w: Writer, data: str) -> str | None:
     names = [d.name for d in w.metas[data].dims if d.type not in ("x", "y")]
     if not names:
@@ -785,7 +791,7 @@ STEPS: Mapping[str, Step] = {
         flatten_dimensions, load_collection, load_geojson, load_stac, mask, mask_polygon, mask_scl_dilation,
         merge_cubes, ndvi, predict_curve, reduce_dimension, reduce_spatial, rename_dimension, rename_labels,
         resample_cube_spatial, resample_cube_temporal, resample_spatial, run_udf, sar_backscatter,
-        save_result, to_scl_dilation_mask, unflatten_dimension, vector_buffer, vector_reproject,
+        save_result, to_scl_dilation_mask, trim_cube, unflatten_dimension, vector_buffer, vector_reproject,
         vector_to_random_points, vector_to_regular_points,
     )
 }  # fmt: skip
@@ -829,7 +835,7 @@ def graphs_with(
     if draw(st.booleans()) and process_id not in ("anomaly", "climatological_normal"):
         data = _random_step(w, data) or data
     key = attempt(w, STEPS[process_id], data)
-    if draw(st.booleans()) and process_id != "save_result":
+    if draw(st.booleans()) and process_id not in ("save_result", "trim_cube"):
         key = _random_step(w, key) or key
     return w.graph(key)
 
@@ -852,7 +858,9 @@ def graphs_calling(draw: st.DrawFn, process_id: str, gives: str, catalog: Catalo
 
 # Steps that may follow each other in any order; some are drawn more often.
 _ANY_STEP = (
-    *sorted(set(STEPS) - {"run_udf", "save_result", "load_stac", "load_geojson", "create_data_cube"}),
+    *sorted(
+        set(STEPS) - {"run_udf", "save_result", "load_stac", "load_geojson", "create_data_cube", "trim_cube"}
+    ),
     *("apply", "reduce_dimension", "merge_cubes", "mask", "apply_dimension", "aggregate_temporal_period") * 2,
     *("apply_kernel", "apply_neighborhood", "resample_spatial", "resample_cube_spatial", "filter_bbox"),
 )

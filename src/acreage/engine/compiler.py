@@ -76,6 +76,7 @@ class Compiler:
     outputs: list[Output] = field(default_factory=list)
     values: dict[tuple[int, GridRequest], Value] = field(default_factory=dict)
     open_grid: set[int] = field(default_factory=set)
+    trimmed: set[int] = field(default_factory=set)
     problems: list[ProcessGraphError] = field(default_factory=list)
     probes: dict[str, LabelledArray] = field(default_factory=dict)
     loaded: dict[int, Ready | RasterCatalog] = field(default_factory=dict)
@@ -100,12 +101,23 @@ class Compiler:
             if self.graph.nodes[index].process_id != "save_result":
                 key = self.graph.nodes[index].key
                 self.outputs.append(
-                    Output(self._cube_node(self.values[(index, OWN_GRID)], key), key, None, {})
+                    Output(
+                        self._cube_node(self.values[(index, OWN_GRID)], key),
+                        key,
+                        None,
+                        {},
+                        index in self.trimmed,
+                    )
                 )
 
     def _compile(self, index: int, request: GridRequest) -> Value:
         node = self.graph.nodes[index]
         self._check_references(node)
+        if node.process_id != "save_result" and self.trimmed.intersection(node.inputs):
+            raise ProcessGraphError(
+                "The labels that trim_cube leaves are known when all pixels are: nothing can come behind it.",
+                hint="Use it last, right before save_result.",
+            )
         match node.process_id:
             case "load_collection" | "load_stac":
                 node = replace(node, arguments=self._argument(node.arguments, [], request))
@@ -123,6 +135,9 @@ class Compiler:
                 return self._inspected(index, node, request)
             case "run_udf":
                 return self._top_level_udf(node)
+            case "trim_cube":
+                self.trimmed.add(index)
+                return self.values[(node.arguments["data"].index, OWN_GRID)]
             case "resample_spatial" | "resample_cube_spatial":
                 value = self._resample_at_source(node)
                 if value is not None:
@@ -313,7 +328,8 @@ class Compiler:
         value = self.values[(data.index, OWN_GRID)] if isinstance(data, NodeRef) else Constant(data)
         index = self._cube_node(value, node.key)
         how = self._argument({k: node.arguments[k] for k in ("format", "options")}, [], OWN_GRID)
-        self.outputs.append(Output(index, node.key, how["format"], how["options"] or {}))
+        trim = isinstance(data, NodeRef) and data.index in self.trimmed
+        self.outputs.append(Output(index, node.key, how["format"], how["options"] or {}, trim))
         return index
 
     def _top_level_udf(self, node: GraphNode) -> Value:
@@ -425,7 +441,7 @@ def compile_graph(
     compiler = Compiler(graph, loader, udf, files or UserFiles())
     compiler.run()
     kept, renumbered = _prune(compiler.nodes, [o.node for o in compiler.outputs])
-    outputs = tuple(Output(renumbered[o.node], o.key, o.format, o.options) for o in compiler.outputs)
+    outputs = tuple(replace(o, node=renumbered[o.node]) for o in compiler.outputs)
     return kept, outputs, loader.summaries(kept)
 
 

@@ -181,12 +181,14 @@ class Output:
         key: the graph node that asked for it.
         format: openEO format name (`GTiff`, `netCDF`, ...); None: decided by the output file's suffix.
         options: format options as the graph gives them.
+        trim: whether labels that hold nulls only are left out.
     """
 
     node: int
     key: str
     format: str | None
     options: Mapping[str, Any]
+    trim: bool = False
 
 
 @dataclass(frozen=True)

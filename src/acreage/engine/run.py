@@ -26,6 +26,7 @@ from acreage.engine.quarantine import Quarantine
 from acreage.engine.rounds import Progress, Rounds
 from acreage.engine.store import scratch_folder
 from acreage.engine.tolerance import Tolerance, TooManyFailures
+from acreage.engine.trimming import trimmed
 from acreage.engine.writers import format_for, inputs_file, write_outputs
 
 Inspect = Callable[[Sequence[SourceItem], Sequence[str], Bounds, int], tuple[ItemProblem, ...]]
@@ -150,7 +151,10 @@ def run_plan(
             document = json.dumps(inputs.to_dict(), indent=1, ensure_ascii=False).encode()
             memory.enter("writing")
             files = write_outputs(
-                [(o, f, rounds.stored[o.node]) for o, f in zip(plan.outputs, formats, strict=True)],
+                [
+                    (o, f, trimmed(rounds.stored[o.node]) if o.trim else rounds.stored[o.node])
+                    for o, f in zip(plan.outputs, formats, strict=True)
+                ],
                 [(account, document)],
             )
     except TooManyFailures as error:

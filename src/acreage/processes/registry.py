@@ -157,7 +157,7 @@ class ArrayProcess:
 
 @dataclass(frozen=True)
 class EngineProcess:
-    """A process that the engine itself carries out: loading, saving, run_udf."""
+    """A process that the engine itself carries out: loading, saving, run_udf, trim_cube."""
 
     id: str
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -172,6 +172,7 @@ ENGINE_PROCESSES = (
     "load_url",
     "save_result",
     "run_udf",
+    "trim_cube",
 )
 
 _CUBE: dict[str, CubeProcess] = {}
