@@ -82,7 +82,9 @@ class TinyArchive:
         self.items.setdefault(collection, []).append(item)
         return home
 
-    def s2(self, name: str, day: str, bands: Mapping[str, Layer], **properties: Any) -> Path:
+    def s2(
+        self, name: str, day: str, bands: Mapping[str, Layer], *, crs: str = CRS, **properties: Any
+    ) -> Path:
         """A Sentinel-2 item, its bands by openEO name; its offset is stated to be applied."""
         stated = {
             "platform": "sentinel-2a",
@@ -91,7 +93,9 @@ class TinyArchive:
             "earthsearch:boa_offset_applied": True,
         }
         layers = {S2_ASSETS[b]: layer for b, layer in bands.items()}
-        return self.add("sentinel-2-l2a", name, f"{day}T10:56:21Z", layers, **{**stated, **properties})
+        return self.add(
+            "sentinel-2-l2a", name, f"{day}T10:56:21Z", layers, crs=crs, **{**stated, **properties}
+        )
 
     def write(self) -> Path:
         """The catalog, its collections and items as JSON files."""

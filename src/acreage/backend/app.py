@@ -34,13 +34,14 @@ from acreage.backend.routes import (
     jobs,
     operations,
     processes,
+    services,
 )
 from acreage.backend.server import Server
 from acreage.core.errors import AcreageError
 
 _log = logging.getLogger("acreage.backend")
 _EXPOSED = ("Location", "OpenEO-Identifier", "OpenEO-Costs", "Link", "Retry-After")
-_ROUTERS = (capabilities, accounts, collections, processes, compute, jobs, files, operations)
+_ROUTERS = (capabilities, accounts, collections, processes, compute, jobs, services, files, operations)
 
 
 def create_app(server: Server) -> FastAPI:

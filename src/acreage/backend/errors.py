@@ -215,6 +215,37 @@ class StorageFailure(ApiError):
     http_status = 507
 
 
+class ServiceNotFound(ApiError):
+    """The user has no service with this id."""
+
+    code = "ServiceNotFound"
+    http_status = 404
+
+
+class ServiceUnsupported(ApiError):
+    """There is no such type of service."""
+
+    code = "ServiceUnsupported"
+
+
+class ServiceConfigUnsupported(ApiError):
+    """A type of service has no such parameter."""
+
+    code = "ServiceConfigUnsupported"
+
+
+class ServiceConfigInvalid(ApiError):
+    """A parameter of a service has a value that it cannot take."""
+
+    code = "ServiceConfigInvalid"
+
+
+class TileTooLarge(ApiError):
+    """A tile takes more work than one may."""
+
+    code = "TileTooLarge"
+
+
 class FeatureUnsupported(ApiError):
     """The API has this, and the server has not."""
 

@@ -33,6 +33,24 @@ class Work(Protocol):
         """
         ...
 
+    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path | None:
+        """Compute a small PNG now, in this process.
+
+        Args:
+            process: that saves PNG.
+            user: whose code it runs.
+            files: folder of the user's files.
+            out: a folder.
+
+        Returns:
+            The first file; None where the process has nothing for the area.
+
+        Raises:
+            TileTooLarge: it takes too much work.
+            AcreageError: it cannot be run.
+        """
+        ...
+
     def command(self, attempt: Path) -> list[str]:
         """The command that does the work of an attempt's folder (`JobFolder`)."""
         ...

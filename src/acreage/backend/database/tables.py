@@ -104,3 +104,23 @@ class JobRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """What its process wrote: files with what is known of them."""
     result_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ServiceRow(Base):
+    """A secondary web service."""
+
+    __tablename__ = "services"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    title: Mapped[str | None] = mapped_column(Text)
+    description: Mapped[str | None] = mapped_column(Text)
+    type: Mapped[str] = mapped_column(String(20))
+    process: Mapped[dict[str, Any]] = mapped_column(JSON)
+    configuration: Mapped[dict[str, Any]] = mapped_column(JSON)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    plan: Mapped[str | None] = mapped_column(String(100))
+    budget: Mapped[float | None] = mapped_column(Float)
+    created: Mapped[datetime] = mapped_column(Instant)
+    changed: Mapped[int] = mapped_column(Integer, default=0)
+    """How often process or configuration were changed."""

@@ -19,6 +19,7 @@ _MEDIA_TYPES = {
     ".csv": "text/csv",
     ".png": "image/png",
     ".zip": "application/zip",
+    ".tar": "application/x-tar",
     ".log": "text/plain",
 }
 _PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
@@ -92,6 +93,7 @@ def results_document(
     about = result.get("about", {})
     bbox = about.get("bbox") or _WORLD
     interval = about.get("interval") or [None, None]
+    files = result.get("files", [])
     document: dict[str, Any] = {
         "type": "Collection",
         "stac_version": "1.0.0",
@@ -101,14 +103,28 @@ def results_document(
         "description": job.description or "Results of a batch job.",
         "license": "proprietary",
         "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [interval]}},
-        "links": links,
-        "assets": {f["name"]: _asset(f, href(f["name"]), about) for f in result.get("files", [])},
+        "links": [*links, *_further(files, href)],
+        # Clients take what is here for the result, so that other files are links.
+        "assets": {f["name"]: _asset(f, href(f["name"]), about) for f in files if _is_data(f)},
         "openeo:status": job.status,
     }
     if "dimensions" in about:
         document["stac_extensions"].append("https://stac-extensions.github.io/datacube/v2.2.0/schema.json")
         document["cube:dimensions"] = about["dimensions"]
     return document
+
+
+def _is_data(file: Mapping[str, Any]) -> bool:
+    return "data" in file.get("roles", ["data"])
+
+
+def _further(files: list[Mapping[str, Any]], href: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Links to files that are told of the result, as the account of its inputs."""
+    return [
+        {"rel": "describedby", "href": href(f["name"]), "type": f.get("type"), "title": f["name"]}
+        for f in files
+        if not _is_data(f)
+    ]
 
 
 def _asset(file: Mapping[str, Any], href: str, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +138,7 @@ def _asset(file: Mapping[str, Any], href: str, about: Mapping[str, Any]) -> dict
         asset["file:size"] = file["size"]
     if "checksum" in file:
         asset["file:checksum"] = file["checksum"]
-    if "data" in asset["roles"]:
-        for name in ("proj:epsg", "proj:bbox", "proj:shape"):
-            if about.get(name) is not None:
-                asset[name] = about[name]
+    for name in ("proj:epsg", "proj:bbox", "proj:shape"):
+        if about.get(name) is not None:
+            asset[name] = about[name]
     return asset

@@ -71,11 +71,11 @@ def endpoints(request: Request) -> list[dict[str, Any]]:
 def billing(server: ServerPart) -> dict[str, Any]:
     """Currency and plans."""
     plan = {
-        "name": "default",
+        "name": server.plan,
         "description": "What jobs use is paid by the tariff of the server.",
         "paid": not server.tariff.is_free,
     }
-    return {"currency": server.tariff.currency, "default_plan": "default", "plans": [plan]}
+    return {"currency": server.tariff.currency, "default_plan": server.plan, "plans": [plan]}
 
 
 @router.get("/.well-known/openeo")

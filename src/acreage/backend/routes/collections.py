@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import APIRouter, Request
 
 from acreage.backend.collections import collection_document, queryables_document
 from acreage.backend.routes.common import After, Limit, ServerPart, address, link, page_links
+from acreage.core.errors import CatalogError
 
+_log = logging.getLogger(__name__)
 router = APIRouter(tags=["collections"])
 
 
@@ -21,7 +24,12 @@ def collections(
     start = ids.index(after) + 1 if after in ids else 0
     shown = ids[start:] if limit is None else ids[start : start + limit]
     more = bool(shown) and start + len(shown) < len(ids)
-    found = [_document(request, server, i) for i in shown]
+    found = []
+    for collection_id in shown:
+        try:
+            found.append(_document(request, server, collection_id))
+        except CatalogError as error:  # one that is not described well must not hide the others
+            _log.warning("Collection %s is not listed: %s", collection_id, error)
     return {
         "collections": found,
         "links": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from acreage.backend.accounts.users import User
+from acreage.backend.jobs.dispatcher import use_of
 from acreage.backend.jobs.documents import media_type
 from acreage.backend.jobs.folder import JobFolder, JobSpec
 from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, body_object
@@ -36,8 +37,8 @@ _NOT_OPTIONS = {"process", "plan", "budget", "log_level", "title", "description"
 def validate(server: ServerPart, user: LoggedIn, process: JsonBody) -> dict[str, Any]:
     """All problems of a process graph, before it is run."""
     document = body_object(process)
-    unwrap(document)
     try:
+        unwrap(document)
         _plan(server, user, document)
     except InvalidProcessGraph as error:
         return {"errors": [_problem(e) for e in error.problems]}
@@ -61,7 +62,7 @@ def _plan(server: Server, user: User, document: Mapping[str, Any]) -> None:
 
 @router.post("/result")
 async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileResponse:
-    """Compute now, and answer with the one result; several files come as a ZIP archive."""
+    """Compute now, and answer with the one result; several files come as one tar archive."""
     document = body_object(request)
     process = await asyncio.to_thread(
         server.expanded, user.id, body_object(document.get("process", document))
@@ -77,27 +78,20 @@ async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileR
     folder, outcome = await server.requests.run(spec)
     data = [f["name"] for f in outcome.files if "data" in f.get("roles", ["data"])]
     path = await asyncio.to_thread(_one_file, folder, data)
-    usage = outcome.usage
     return FileResponse(
         path,
         media_type=media_type(path.name),
         filename=path.name,
-        headers={"OpenEO-Costs": f"{server.tariff.cost(_use(usage)):g}"},
+        headers={"OpenEO-Costs": f"{server.tariff.cost(use_of(outcome.usage)):g}"},
         background=BackgroundTask(folder.remove),
     )
-
-
-def _use(usage: Mapping[str, Any]) -> Any:
-    from acreage.backend.jobs.dispatcher import use_of
-
-    return use_of(usage)
 
 
 def _one_file(folder: JobFolder, names: list[str]) -> Path:
     if len(names) == 1:
         return folder.results / names[0]
-    chosen = folder.attempt_path / "chosen"
-    chosen.mkdir()
-    for name in names:
-        (chosen / name).hardlink_to(folder.results / name)
-    return Path(shutil.make_archive(str(folder.attempt_path / "result"), "zip", chosen))
+    path = folder.attempt_path / "result.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in names:
+            archive.add(folder.results / name, name)
+    return path

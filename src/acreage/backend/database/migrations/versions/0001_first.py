@@ -1,4 +1,4 @@
-"""Accounts, tokens, stored processes and jobs."""
+"""Accounts, tokens, stored processes, jobs and services."""
 
 from __future__ import annotations
 
@@ -69,11 +69,27 @@ def upgrade() -> None:
         sa.Column("result", sa.JSON),
         sa.Column("result_bytes", sa.BigInteger),
     )
+    op.create_table(
+        "services",
+        sa.Column("id", sa.String(40), primary_key=True),
+        sa.Column("user_id", sa.String(200), sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("title", sa.Text),
+        sa.Column("description", sa.Text),
+        sa.Column("type", sa.String(20), nullable=False),
+        sa.Column("process", sa.JSON, nullable=False),
+        sa.Column("configuration", sa.JSON, nullable=False),
+        sa.Column("enabled", sa.Boolean, nullable=False),
+        sa.Column("plan", sa.String(100)),
+        sa.Column("budget", sa.Float),
+        sa.Column("created", _TIME, nullable=False),
+        sa.Column("changed", sa.Integer, nullable=False),
+    )
+    op.create_index("ix_services_user_id", "services", ["user_id"])
     op.create_index("jobs_of_user", "jobs", ["user_id", "created", "id"])
     op.create_index("jobs_waiting", "jobs", ["status", "queued"])
 
 
 def downgrade() -> None:
     """Back to nothing."""
-    for table in ("jobs", "processes", "tokens", "users"):
+    for table in ("services", "jobs", "processes", "tokens", "users"):
         op.drop_table(table)
