@@ -89,7 +89,7 @@ def test_a_report_that_is_there_is_not_overwritten_unasked(tmp_path: Path) -> No
 def test_a_udf_result_that_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     out = tmp_path / "out.nc"
     out.write_text("precious")
-    result = run("udf", tmp_path / "none.py", "--cube", tmp_path / "none.nc", "--out", out)
+    result = run("udf", "run", tmp_path / "none.py", "--data", tmp_path / "none.nc", "--out", out)
     assert (result.exit_code, out.read_text()) == (2, "precious")
     assert "--overwrite" in result.output
 

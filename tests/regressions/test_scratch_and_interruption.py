@@ -64,7 +64,7 @@ def test_what_the_system_refuses_anywhere_is_told_without_a_traceback(
         raise OSError(28, "No space left on device", "/somewhere/file")
 
     monkeypatch.setattr("acreage.cli.udf.load_settings", refuse)
-    result = CliRunner().invoke(app, ["udf", "none.py", "--cube", "none.nc", "--out", "none-out.nc"])
+    result = CliRunner().invoke(app, ["udf", "run", "none.py", "--data", "none.nc", "--out", "none-out.nc"])
     assert result.exit_code == 5
     assert "No space left on device (/somewhere/file)" in result.output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner, Result
 
-from acreage.cli import main
 from acreage.cli.main import app
+from acreage.udf.isolation import isolation_available
 
 Call = Callable[..., Result]
 NDVI = """
@@ -27,8 +28,6 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.setenv("ACREAGE_CACHE", str(tmp_path / "cache"))
-    if "udf" not in main.COMMANDS:
-        monkeypatch.setitem(main.COMMANDS, "udf", "acreage.cli.udf:udf")  # type: ignore[arg-type]
     (tmp_path / "ndvi.py").write_text(NDVI)
     values = np.random.default_rng(1).random((2, 3, 4)).astype(np.float32)
     values[0, 0, 0] = np.nan
@@ -43,13 +42,14 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 
     def run(**options: str) -> Result:
         given = {
-            "cube": str(tmp_path / "cube.nc"),
+            "data": str(tmp_path / "cube.nc"),
             "out": str(tmp_path / "out.nc"),
             "context": '{"red": "B04"}',
         } | options
-        source = given.pop("code", str(tmp_path / "ndvi.py"))
+        source, more = given.pop("code", str(tmp_path / "ndvi.py")), given.pop("more", "").split()
+        given.pop(given.pop("drop", ""), None)
         arguments = [part for name, value in given.items() for part in (f"--{name}", value)]
-        return CliRunner().invoke(app, ["udf", source, *arguments])
+        return CliRunner().invoke(app, ["udf", "run", source, *arguments, *more])
 
     return run
 
@@ -75,8 +75,8 @@ def test_a_json_cube_is_written_too(call: Call, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"code": "none.py"}, "UDF none.py cannot be read"),
-        ({"cube": "none.nc"}, "data cube none.nc cannot be read"),
-        ({"cube": "none.tif"}, "is no data cube file"),
+        ({"data": "none.nc"}, "data cube none.nc cannot be read"),
+        ({"data": "none.tif"}, "is no data cube file"),
         ({"context": "{"}, "context is not JSON"),
         ({"context": "[1]"}, "not a JSON object"),
         ({"context": '{"red": "B99"}'}, "ndvi.py, line 5"),
@@ -93,3 +93,47 @@ def test_bad_input_is_told_in_words(
     assert message in " ".join(result.output.split())
     assert isinstance(result.exception, SystemExit)
     assert not (tmp_path / "out.nc").exists()
+
+
+def test_without_isolation_the_udf_runs_in_the_command_itself(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import os, xarray\n"
+        "def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
+        "    return cube.isel(bands=[0]) * 0 + os.getpid()\n"
+    )
+    result = call(code=str(tmp_path / "own.py"), more="--no-isolation")
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(tmp_path / "out.nc") as out:
+        assert float(out.B04.max()) == os.getpid()
+    broken = call(out=str(tmp_path / "other.nc"), context="{}", more="--no-isolation")
+    assert isinstance(broken.exception, KeyError)  # its own exception, for a debugger to stop at
+
+
+@pytest.mark.parametrize(
+    ("drop", "more", "message"),
+    [
+        ("data", "", "nothing to run the UDF on"),
+        ("", "--no-isolation --features x.json", "takes data cubes only"),
+        ("", "--features none.json", "features none.json cannot be read"),
+        ("", "--features {folder}/list.json", "no GeoJSON FeatureCollection"),
+    ],
+)
+def test_features_that_cannot_be_used_are_told(
+    call: Call, tmp_path: Path, drop: str, more: str, message: str
+) -> None:
+    (tmp_path / "list.json").write_text("[]")
+    result = call(drop=drop, more=more.format(folder=tmp_path))
+    assert result.exit_code not in (0, 1)
+    assert message in " ".join(result.output.split())
+
+
+def test_what_is_missing_for_a_sandbox_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acreage.udf.bubblewrap.PROGRAM", "no-such-program")
+    isolation_available.cache_clear()
+    try:
+        result = CliRunner().invoke(app, ["udf", "check"])
+    finally:
+        monkeypatch.undo()
+        isolation_available.cache_clear()
+    assert result.exit_code == 1
+    assert "bubblewrap is not installed" in result.output

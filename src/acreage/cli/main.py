@@ -47,7 +47,8 @@ COMMANDS: Mapping[str, CommandAt] = {
         "List products that no job uses; decide on proposed ones, take repaired ones out.",
     ),
     "udf": CommandAt(
-        "acreage.cli.udf:udf", "Run a UDF on a data cube file, in a process of its own, as the engine does."
+        "acreage.cli.udf:app",
+        "Run a UDF on a file as the engine does, and say whether UDFs can be isolated here.",
     ),
 }
 

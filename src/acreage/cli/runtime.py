@@ -110,7 +110,12 @@ def udf_runner(settings: Settings, threads: int = 1, trusted: bool = True) -> Pr
         trusted: whether the UDFs' author may do what this process may; else they are isolated or refused.
     """
     return ProcessUdfRunner(
-        UdfLimits(timeout_s=settings.udf_timeout_s, memory_bytes=int(settings.udf_memory), threads=1),
+        UdfLimits(
+            timeout_s=settings.udf_timeout_s,
+            cpu_seconds=settings.udf_cpu_s,
+            memory_bytes=int(settings.udf_memory),
+            threads=1,
+        ),
         workers=max(threads, 1),
         models=ModelCache(settings.cache / "models", local_files=trusted),
         isolation=settings.udf_isolation,

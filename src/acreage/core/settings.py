@@ -99,6 +99,14 @@ class Settings(BaseSettings):
     udf_timeout_s: PositiveFloat = Field(
         default=600.0, description="Seconds that one call of a user-defined function may take."
     )
+    udf_cpu_s: PositiveFloat | None = Field(
+        default=None,
+        description=(
+            "CPU seconds that one call of a user-defined function may take, all its threads and processes "
+            "together."
+        ),
+        json_schema_extra={"default": "no limit"},
+    )
     udf_memory: ByteSize = Field(
         default=ByteSize(2_000_000_000),
         description=(

@@ -90,6 +90,24 @@ def write_array(path: Path, array: LabelledArray) -> None:
         ) from None
 
 
+def as_udf_data(features: Any, cube: LabelledArray | None) -> dict[str, Any]:
+    """openEO's `UdfData` in JSON, of GeoJSON features and a cube beside them.
+
+    Raises:
+        InvalidInput: these are no features.
+    """
+    if not isinstance(features, dict) or features.get("type") != "FeatureCollection":
+        raise InvalidInput("The features are no GeoJSON FeatureCollection.", hint="Wrap them in one.")
+    data: dict[str, Any] = {"feature_collection_list": [{"id": "features", "data": features}]}
+    if cube is not None:
+        dimensions = [
+            {"name": n, **({"coordinates": list(cube.labels[n])} if n in cube.labels else {})}
+            for n in cube.dims
+        ]
+        data["datacubes"] = [{"id": "cube", "data": cube.values.tolist(), "dimensions": dimensions}]
+    return data
+
+
 def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in _SUFFIXES:
         raise InvalidInput(f"{path} is no data cube file.", hint=f"Use one of {', '.join(_SUFFIXES)}.")
