@@ -60,10 +60,10 @@ def known(**processes: Mapping[str, Any]) -> Lookup:
 def test_calls_of_calls_are_put_in_and_parse() -> None:
     made = expand({"t": result(node("twice", x=5))}, known(double=DOUBLE, twice=TWICE))
     assert made["process_graph"] == {
-        "t/a/m": {"process_id": "multiply", "arguments": {"x": 5, "y": 2}},
-        "t/b/m": {
+        "t.a.m": {"process_id": "multiply", "arguments": {"x": 5, "y": 2}},
+        "t.b.m": {
             "process_id": "multiply",
-            "arguments": {"x": {"from_node": "t/a/m"}, "y": 3},
+            "arguments": {"x": {"from_node": "t.a.m"}, "y": 3},
             "result": True,
         },
     }
@@ -72,15 +72,15 @@ def test_calls_of_calls_are_put_in_and_parse() -> None:
 
 def test_parameters_of_callbacks_hide_those_of_the_process() -> None:
     made = expand({"c": result(node("scaled", data=[1]))}, known(double=DOUBLE, scaled=SCALED))
-    inner = made["process_graph"]["c/s"]["arguments"]["process"]["process_graph"]
-    assert inner["d/m"]["arguments"] == {"x": ref("x"), "y": ref("x")}
-    assert inner["d/m"]["result"] is True
+    inner = made["process_graph"]["c.s"]["arguments"]["process"]["process_graph"]
+    assert inner["d.m"]["arguments"] == {"x": ref("x"), "y": ref("x")}
+    assert inner["d.m"]["result"] is True
 
 
 def test_nodes_after_a_call_take_its_result_in_any_order() -> None:
     graph = {"sum": result(node("add", x="@t", y=1)), "t": node("twice", x=5)}
     made = expand(graph, known(double=DOUBLE, twice=TWICE))["process_graph"]
-    assert made["sum"]["arguments"]["x"] == {"from_node": "t/b/m"}
+    assert made["sum"]["arguments"]["x"] == {"from_node": "t.b.m"}
 
 
 def test_predefined_processes_come_first_unless_the_namespace_says_user() -> None:
@@ -91,7 +91,14 @@ def test_predefined_processes_come_first_unless_the_namespace_says_user() -> Non
     graph["m"]["namespace"] = "backend"
     assert expand(graph, lookup)["process_graph"]["m"]["process_id"] == "multiply"
     called = {"m": {**result(node("multiply")), "namespace": "user"}}
-    assert list(expand(called, lookup)["process_graph"]) == ["m/k"]
+    assert list(expand(called, lookup)["process_graph"]) == ["m.k"]
+
+
+def test_keys_of_other_nodes_are_not_taken() -> None:
+    graph = {"t": node("double", x=1), "t.m": result(node("add", x="@t", y=1))}
+    made = expand(graph, known(double=DOUBLE))["process_graph"]
+    assert list(made) == ["t..m", "t.m"]
+    assert made["t.m"]["arguments"]["x"] == {"from_node": "t..m"}
 
 
 def test_what_cannot_be_put_in_is_named() -> None:

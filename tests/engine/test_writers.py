@@ -23,7 +23,7 @@ from acreage.core.cube import Cube, CubeMeta, Dimension, Geometries
 from acreage.core.errors import FormatUnsuitable, InvalidInput, ProcessParameterInvalid
 from acreage.engine.plan import Output
 from acreage.engine.store import ScratchCube
-from acreage.engine.writers import find_format, format_for, write_outputs
+from acreage.engine.writers import distinct, find_format, format_for, write_outputs
 from acreage.engine.writers.common import choose_encoding
 
 # --- encoding ---
@@ -364,3 +364,16 @@ def test_several_outputs_go_into_a_folder_each_under_its_nodes_name(tmp_path: Pa
     output = Output(0, "node7", "netCDF", {})
     target = format_for(output, raster_meta("u1"), tmp_path / "all", single=False, overwrite=False)
     assert (target.folder, target.stem) == (tmp_path / "all", "node7")
+
+
+def test_keys_of_nodes_lead_nowhere_else_and_files_do_not_meet(tmp_path: Path) -> None:
+    meta = raster_meta("u1")
+    keys = ["../../evil", "a/b", "a b", "A_B", "..", ""]
+    targets = distinct(
+        [
+            format_for(Output(0, key, "netCDF", {}), meta, tmp_path, single=False, overwrite=False)
+            for key in keys
+        ]
+    )
+    assert all(t.folder == tmp_path for t in targets)
+    assert [t.stem for t in targets] == ["_.._evil", "a_b", "a_b_2", "A_B_3", "result", "result_2"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from acreage.backend.errors import (
     ServiceUnsupported,
 )
 from acreage.backend.jobs.store import now
+from acreage.catalog.items import Bounds
 from acreage.core.errors import ProcessGraphError
 from acreage.engine.formats import output_format
 from acreage.engine.parser import unwrap
@@ -61,6 +62,11 @@ class TilePlace:
         west, north = -EDGE + self.x * side, EDGE - self.y * side
         return west, north - side, west + side, north
 
+    def touches(self, area: Bounds) -> bool:
+        """Whether it has pixels of an area in EPSG:3857."""
+        west, south, east, north = self.bounds
+        return area[0] < east and west < area[2] and area[1] < north and south < area[3]
+
     @property
     def exists(self) -> bool:
         """Whether there is such a tile."""
@@ -97,6 +103,14 @@ class Services:
 
     database: Database
     folder: Path
+    _areas: dict[tuple[str, int], Bounds | None] = field(default_factory=dict)
+
+    def area(self, row: ServiceRow, find: Callable[[], Bounds | None]) -> Bounds | None:
+        """Where a service has pixels; found once."""
+        key = row.id, row.changed
+        if key not in self._areas:
+            self._areas[key] = find()
+        return self._areas[key]
 
     def create(self, user_id: str, fields: Mapping[str, Any]) -> ServiceRow:
         """A new service.
@@ -246,12 +260,12 @@ def tile_graph(
         return {"process_id": process_id, "arguments": arguments}
 
     resolution = place.resolution
-    flat["tile/grid"] = node(
+    flat["tile_grid"] = node(
         "resample_spatial", data=shown, projection=3857, resolution=resolution, method="near"
     )
-    flat["tile/area"] = node("filter_bbox", data={"from_node": "tile/grid"}, extent=extent)
-    flat["tile/file"] = {
-        **node("save_result", data={"from_node": "tile/area"}, format="PNG", options=dict(configuration)),
+    flat["tile_area"] = node("filter_bbox", data={"from_node": "tile_grid"}, extent=extent)
+    flat["tile_file"] = {
+        **node("save_result", data={"from_node": "tile_area"}, format="PNG", options=dict(configuration)),
         "result": True,
     }
     return {"process_graph": flat}

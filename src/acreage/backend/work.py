@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from acreage.backend.accounts.users import User
-from acreage.catalog.items import Catalog
+from acreage.catalog.items import Bounds, Catalog
 from acreage.engine.plan import Plan
 
 
@@ -33,8 +33,8 @@ class Work(Protocol):
         """
         ...
 
-    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path | None:
-        """Compute a small PNG now, in this process.
+    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path:
+        """Compute a small PNG now, in this process, and give its first file.
 
         Args:
             process: that saves PNG.
@@ -42,11 +42,16 @@ class Work(Protocol):
             files: folder of the user's files.
             out: a folder.
 
-        Returns:
-            The first file; None where the process has nothing for the area.
-
         Raises:
             TileTooLarge: it takes too much work.
+            AcreageError: it cannot be run.
+        """
+        ...
+
+    def area(self, process: Mapping[str, Any], user: User, files: Path) -> Bounds | None:
+        """West, south, east and north of a process's raster results in EPSG:3857; None where it has none.
+
+        Raises:
             AcreageError: it cannot be run.
         """
         ...

@@ -19,11 +19,12 @@ from acreage.backend.app import create_app
 from acreage.backend.errors import TileTooLarge
 from acreage.backend.server import make_server
 from acreage.backend.settings import load_server_settings
-from acreage.catalog.items import Catalog
+from acreage.catalog.items import Bounds, Catalog
 from acreage.cli.inputs import quarantine_of
 from acreage.cli.job import JobOptions
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner
-from acreage.core.errors import InvalidInput, NoDataAvailable
+from acreage.core.errors import InvalidInput
+from acreage.core.grid import transformer
 from acreage.core.settings import Settings, load_settings
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
@@ -134,12 +135,9 @@ class EngineWork:
         quarantined = quarantine_of(self.settings).read()
         return make_plan(parse_graph(process), self.catalog, budget, self.udf, quarantined)
 
-    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path | None:
+    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path:
         """As `Work` says."""
-        try:
-            plan = self.plan(process, {"threads": 1}, user, files)
-        except NoDataAvailable:
-            return None
+        plan = self.plan(process, {"threads": 1}, user, files)
         if plan.estimate.core_seconds > _TILE_SECONDS:
             raise TileTooLarge(
                 f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
@@ -147,6 +145,16 @@ class EngineWork:
             )
         done = run_plan(plan, out, udf=self.udf, scratch=self.settings.scratch)
         return done.files[0][0]
+
+    def area(self, process: Mapping[str, Any], user: User, files: Path) -> Bounds | None:
+        """As `Work` says."""
+        plan = self.plan(process, {}, user, files)
+        box = next((b for o in plan.outputs if (b := plan.nodes[o.node].meta.box) is not None), None)
+        if box is None:
+            return None
+        project = transformer(box.grid.crs, "EPSG:3857")
+        west, south, east, north = project.transform_bounds(*box.bounds, densify_pts=21)
+        return west, south, east, north
 
     def command(self, attempt: Path) -> list[str]:
         """As `Work` says."""

@@ -27,7 +27,7 @@ from acreage.engine.rounds import Progress, Rounds
 from acreage.engine.store import scratch_folder
 from acreage.engine.tolerance import Tolerance, TooManyFailures
 from acreage.engine.trimming import trimmed
-from acreage.engine.writers import format_for, inputs_file, write_outputs
+from acreage.engine.writers import distinct, format_for, inputs_file, write_outputs
 
 Inspect = Callable[[Sequence[SourceItem], Sequence[str], Bounds, int], tuple[ItemProblem, ...]]
 _log = logging.getLogger(__name__)
@@ -127,9 +127,12 @@ def run_plan(
     limits = Tolerance.of(tolerance)
     limits.check_names([s.collection for s in plan.sources])
     single = len(plan.outputs) == 1
-    formats = [
-        format_for(o, plan.nodes[o.node].meta, out, single=single, overwrite=overwrite) for o in plan.outputs
-    ]
+    formats = distinct(
+        [
+            format_for(o, plan.nodes[o.node].meta, out, single=single, overwrite=overwrite)
+            for o in plan.outputs
+        ]
+    )
     account = inputs_file(out, formats)
     if account.exists() and not overwrite:
         raise OutputExists(

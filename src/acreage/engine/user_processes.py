@@ -53,7 +53,7 @@ def _expanded(
 ) -> dict[str, Any]:
     """Nodes with their keys after `prefix`."""
     made: dict[str, Any] = {}
-    renamed = {key: _last_key(node, key, prefix, lookup, callers) for key, node in flat.items()}
+    renamed = {key: _last_key(flat, key, prefix, lookup, callers) for key in flat}
     for key, node in flat.items():
         if not isinstance(node, Mapping):
             made[prefix + key] = node
@@ -72,7 +72,8 @@ def _expanded(
             kept = {k: v for k, v in node.items() if k not in ("namespace", "result")}
             made[prefix + key] = {**kept, "arguments": arguments}
         else:
-            made.update(_inlined(key, node, definition, arguments, lookup, prefix, callers, counter))
+            inside = _inside(flat, key, prefix)
+            made.update(_inlined(key, node, definition, arguments, lookup, inside, callers, counter))
         if is_result:
             made[renamed[key]] = {**made[renamed[key]], "result": True}
     return made
@@ -90,9 +91,7 @@ def _inlined(
 ) -> dict[str, Any]:
     name = str(node["process_id"])
     values = _values_of(name, key, definition, arguments)
-    return _expanded(
-        definition["process_graph"], lookup, values, f"{prefix}{key}/", (*callers, name), counter
-    )
+    return _expanded(definition["process_graph"], lookup, values, prefix, (*callers, name), counter)
 
 
 def _definition(node: Mapping[str, Any], lookup: Lookup) -> Mapping[str, Any] | None:
@@ -112,12 +111,23 @@ def _definition(node: Mapping[str, Any], lookup: Lookup) -> Mapping[str, Any] | 
     return found
 
 
-def _last_key(node: Any, key: str, prefix: str, lookup: Lookup, callers: tuple[str, ...]) -> str:
+def _inside(flat: Mapping[str, Any], key: str, prefix: str) -> str:
+    """What the keys of the nodes begin with that come in the place of one: no other key does."""
+    dots = "."
+    while any(other.startswith(key + dots) for other in flat):
+        dots += "."
+    return f"{prefix}{key}{dots}"
+
+
+def _last_key(
+    flat: Mapping[str, Any], key: str, prefix: str, lookup: Lookup, callers: tuple[str, ...]
+) -> str:
     """The key of the node that a node becomes, or of the last one of those that it becomes.
 
     Raises:
         ProcessGraphError: processes call each other in a circle.
     """
+    node = flat[key]
     definition = _definition(node, lookup) if isinstance(node, Mapping) else None
     if definition is None:
         return prefix + key
@@ -127,8 +137,10 @@ def _last_key(node: Any, key: str, prefix: str, lookup: Lookup, callers: tuple[s
             f"Process {name!r} calls itself: {' -> '.join((*callers, name))}.",
             hint="User-defined processes cannot be recursive.",
         )
-    last = _result_key(definition, key)
-    return _last_key(definition["process_graph"][last], last, f"{prefix}{key}/", lookup, (*callers, name))
+    inner = definition["process_graph"]
+    return _last_key(
+        inner, _result_key(definition, key), _inside(flat, key, prefix), lookup, (*callers, name)
+    )
 
 
 def _result_key(definition: Mapping[str, Any], key: str) -> str:

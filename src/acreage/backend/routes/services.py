@@ -103,16 +103,16 @@ def tile(server: ServerPart, service_id: str, z: int, x: int, y: int) -> Respons
 def _compute(server: Server, row: ServiceRow, place: TilePlace, path: Path) -> None:
     """Put a tile in its place; an empty file where there is nothing to be seen."""
     process = server.expanded(row.user_id, row.process)
-    graph = tile_graph(process, row.configuration, place)
-    user = User(row.user_id, row.user_id, "", trusted=False)
+    user, files = User(row.user_id, row.user_id, "", trusted=False), server.storage.files_of(row.user_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=server.storage.requests) as folder:
-        made = server.work.render(graph, user, server.storage.files_of(row.user_id), Path(folder))
         part = path.with_name(f".{path.name}-{Path(folder).name}")
-        if made is None:
+        area = server.services.area(row, lambda: server.work.area(process, user, files))
+        if area is None or not place.touches(area):
             part.touch()
         else:
-            shutil.copyfile(made, part)
+            graph = tile_graph(process, row.configuration, place)
+            shutil.copyfile(server.work.render(graph, user, files, Path(folder)), part)
         part.replace(path)
 
 

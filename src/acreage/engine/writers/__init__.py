@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
     _check_kind(found, meta, output)
     options = found.info.read_options(output.options)
     found.check(meta, options)
-    folder, stem = (out.parent, stem) if is_file else (out, output.key)
+    folder, stem = (out.parent, stem) if is_file else (out, _stem_of(output.key))
     target = Target(folder, stem, found, options)
     files = [target.folder / f"{name}{found.suffix}" for name in found.stems(meta, target.stem)]
     existing = [f for f in files if f.exists()]
@@ -143,6 +143,25 @@ def format_for(output: Output, meta: CubeMeta, out: Path, *, single: bool, overw
             f"{existing[0]} is there already.", hint="Choose another name, or ask for it with --overwrite."
         )
     return target
+
+
+def _stem_of(key: str) -> str:
+    """A file name of a node's key, which may hold anything, a path as well."""
+    return re.sub(r"[^\w.\-]+", "_", key).strip(".")[:100] or "result"
+
+
+def distinct(targets: Sequence[Target]) -> list[Target]:
+    """The targets with a number behind the name of what another one has taken."""
+    taken: set[tuple[Path, str, str]] = set()
+    found = []
+    for target in targets:
+        stem, number = target.stem, 1
+        while (target.folder, stem.lower(), target.format.suffix) in taken:
+            number += 1
+            stem = f"{target.stem}_{number}"
+        taken.add((target.folder, stem.lower(), target.format.suffix))
+        found.append(replace(target, stem=stem))
+    return found
 
 
 def split_name(name: str) -> tuple[str, str]:
