@@ -145,3 +145,8 @@ def test_constants() -> None:
     assert call("constant", x={"any": ["thing"]}) == {"any": ["thing"]}
     assert call("floor", x=-1.5) == -2
     assert isinstance(call("ceil", x=1.5), int)
+
+
+def test_int_of_nan_is_null() -> None:
+    assert call("int", x=math.nan) is None
+    assert lists(call("int", x=scalars([1.5, math.nan, None, -2.5]))) == [1, None, None, -2]

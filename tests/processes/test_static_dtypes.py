@@ -87,6 +87,11 @@ CASES: dict[str, tuple[Make, dict[str, str]]] = {
     "array_create_labeled": (lambda a, x: call("array_create_labeled", data=[x, 1], labels=["a", "b"]), KEPT),
     "rearrange": (lambda a, x: call("rearrange", data=a, order=call("order", data=a)), KEPT),
     "array_interpolate_linear": (lambda a, x: call("array_interpolate_linear", data=a), FLOATS),
+    "fit_curve": (
+        lambda a, x: call("fit_curve", data=a, parameters=[1, 2], function=callback("add", x=X, y=3)),
+        dict.fromkeys(NUMBERS, "float64"),
+    ),
+    "inspect": (lambda a, x: call("inspect", data=a, level="debug"), KEPT),
 }  # fmt: skip
 # They take no numbers of pixels, or return the same for every pixel (dimension_labels: of a cube).
 NO_PIXELS = {

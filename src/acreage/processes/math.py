@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,11 @@ def ceil(x: Any) -> Any:
 
 @array_process("int")
 def int_(x: Any) -> Any:
-    """x without its fraction, in the dtype of x."""
-    return _to_whole(np.trunc, x)
+    """x without its fraction, in the dtype of x; null for NaN, of which there is no whole number."""
+    whole = _to_whole(np.trunc, x)
+    if isinstance(whole, Masked) and whole.dtype.kind == "f":
+        return replace(whole, valid=whole.validity() & ~np.isnan(whole.values))
+    return None if isinstance(whole, float) and np.isnan(whole) else whole
 
 
 @array_process("round")
