@@ -54,9 +54,10 @@ class Gate:
             await send(message)
 
         async def answered(message: Message) -> None:
-            if too_large and message["type"] == "http.response.start":
-                raise too_large[0]  # and not what the routes make of half a body
-            await counted(message)
+            if not too_large:
+                await counted(message)
+            elif message["type"] == "http.response.start":  # what the routes make of half a body
+                await _refuse(counted, too_large[0])
 
         try:
             wait = self._wait_of(scope)

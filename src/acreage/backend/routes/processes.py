@@ -17,6 +17,7 @@ from acreage.backend.routes.common import (
     body_object,
     page_links,
 )
+from acreage.backend.server import check_nodes
 from acreage.processes.catalogue import process_descriptions
 
 PROCESSES_VERSION = "2.0.0-rc.2"
@@ -92,7 +93,9 @@ def store(
     request: Request, server: ServerPart, user: LoggedIn, process_graph_id: str, process: JsonBody
 ) -> Response:
     """Store a process under an id."""
-    server.processes.put(user.id, process_graph_id, body_object(process))
+    document = body_object(process)
+    check_nodes(document, server.settings.graph_nodes)
+    server.processes.put(user.id, process_graph_id, document)
     return Response(
         status_code=200, headers={"Location": address(request, "process_graphs", process_graph_id)}
     )
