@@ -63,6 +63,7 @@ def settled(plan: Plan, **options: Any) -> tuple[dict[str, Cube], engine_run.Run
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(engine_run, "write_outputs", take),
         mock.patch.object(engine_run, "format_for", return_value=None),
+        mock.patch.object(engine_run, "distinct", lambda targets: targets),
         mock.patch.object(engine_run, "inputs_file", return_value=Path(folder) / "inputs.json"),
     ):
         result = engine_run.run_plan(plan, Path(folder) / "out", **options)
