@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import resource
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acreage.backend.jobs.children import die_with_parent
 from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
 from acreage.backend.jobs.logs import JobLog
 from acreage.backend.jobs.outputs import told_of_file, told_of_outputs
@@ -28,7 +28,6 @@ from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
 from acreage.engine.tolerance import Tolerance
 
-_PR_SET_PDEATHSIG = 1
 _TELL_EVERY_S = 0.5
 
 
@@ -41,7 +40,7 @@ def main() -> None:
 
 def run_job(folder: Path, catalog: str) -> None:
     """Run one job of the back end, in the folder that the server made for it."""
-    _die_with_the_server()
+    die_with_parent()
     place = JobFolder(folder.parent, int(folder.name.rpartition("-")[2]))
     spec = place.spec()
     log = place.log(spec.log_level)
@@ -69,15 +68,6 @@ def run_job(folder: Path, catalog: str) -> None:
     # Threads that still hold something must not keep the result waiting.
     sys.stdout.flush()
     os._exit(0)
-
-
-def _die_with_the_server() -> None:
-    """Be killed when the server is: another server then takes the job, and two must not run it."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent == 1 or os.getppid() != parent:
-        os._exit(1)
 
 
 def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Outcome:

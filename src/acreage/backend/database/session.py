@@ -79,10 +79,12 @@ def open_database(address: str) -> Database:
     try:
         migrate(engine)
     except CommandError as error:
+        engine.dispose()
         raise InvalidInput(
             f"The database was made by another release: {error}.", hint="Run the release that made it."
         ) from error
     except SQLAlchemyError as error:
+        engine.dispose()
         # The driver's text, and not the address, which holds a password.
         raise InvalidInput(f"The database cannot be used: {getattr(error, 'orig', error)}.") from error
     return Database(engine)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +18,7 @@ import psutil
 from acreage.backend.settings import SERVER_PREFIX
 
 _GRACE_S = 2.0
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -87,6 +90,15 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent is: another server takes the job then, and two must not run it."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent == 1 or os.getppid() != parent:
+        os._exit(1)
 
 
 def told(status: int) -> str:
