@@ -71,7 +71,7 @@ class Raster:
 
     @property
     def place(self) -> str:
-        """What people are told of where the file lies; of a user's file not in which folder of the service."""
+        """What people are told of where the file lies: not the folder of a user's own file."""
         return PurePath(self.href).name if self.untrusted else self.href
 
 

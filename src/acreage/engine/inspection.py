@@ -162,7 +162,8 @@ def _judge(item: SourceItem, band: str, sample: Sample) -> ItemProblem | None:
     if not sample.valid.any() and not sample.elsewhere and _is_dated(item):
         inner = _inside_footprint(item, sample)
         if inner > 0:
-            reason = f"{sample.raster.place} has no valid pixel among {inner} sampled ones in the item's footprint."
+            place = sample.raster.place
+            reason = f"{place} has no valid pixel among {inner} sampled ones in the item's footprint."
             return ItemProblem(item.id, band, reason, "empty")
     return None
 

@@ -214,7 +214,7 @@ def _unreadable(raster: Raster, item: str, band: str, error: BaseException) -> I
         kind, told = broken_file(raster.href)
         seen = f" {told[:1].upper()}{told[1:]}." if told else ""
     return ItemUnreadable(
-        f"Item {item}, band {band}: {raster.place} cannot be read: {_reason(error)}.{seen}",
+        f"Item {item}, band {band}: {raster.place} cannot be read: {_reason(error, raster)}.{seen}",
         item=item,
         asset=band,
         hint=_HINT,
@@ -222,8 +222,9 @@ def _unreadable(raster: Raster, item: str, band: str, error: BaseException) -> I
     )
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, raster: Raster) -> str:
     deepest = error
     while deepest.__cause__ is not None:
         deepest = deepest.__cause__
-    return " ".join(str(deepest).split())[:200].rstrip(".") or type(deepest).__name__
+    text = str(deepest).replace(raster.href, raster.place)
+    return " ".join(text.split())[:200].rstrip(".") or type(deepest).__name__

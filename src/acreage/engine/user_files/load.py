@@ -14,6 +14,7 @@ from acreage.core.errors import ProcessParameterInvalid
 from acreage.engine.formats import input_format
 from acreage.engine.ops import ConstantOp, udf_dtype
 from acreage.engine.plan import Context, Op
+from acreage.engine.user_files.isolation import opened_apart
 from acreage.engine.user_files.netcdf_meta import open_netcdf
 from acreage.engine.user_files.places import UserFile, UserFiles
 from acreage.engine.user_files.rasters import RasterCatalog, open_rasters
@@ -95,7 +96,9 @@ def load_files(process_id: str, arguments: Mapping[str, Any], files: UserFiles) 
             hint="Load each by a node of its own, and merge the cubes.",
         )
     if info.name == "netCDF":
-        return Ready(*open_netcdf(found[0], options, files.limits))
-    opener = open_geojson if info.name == "GeoJSON" else open_geoparquet
-    cube = opener(found[0], options, files.limits)
+        return Ready(*opened_apart(open_netcdf, found[0], options, files.limits))
+    if info.name == "Parquet":
+        cube = opened_apart(open_geoparquet, found[0], options, files.limits)
+    else:
+        cube = open_geojson(found[0], options, files.limits)
     return Ready(cube.meta, ConstantOp(cube))

@@ -33,7 +33,7 @@ def opened(file: UserFile) -> Iterator[Any]:
     with _ONE:
         try:
             dataset = netCDF4.Dataset(file.path, "r")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise FileContentInvalid(
                 f"{file.name} cannot be opened as netCDF: it is another format, damaged, or not whole.",
                 hint="Upload it again, or check the option 'format'.",

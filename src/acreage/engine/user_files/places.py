@@ -79,6 +79,8 @@ class Limits:
         cells: values of a netCDF file without x and y, and labels of a dimension.
         block_bytes: of a block or chunk, which is unpacked as a whole.
         bands: of a file.
+        open_bytes: memory of the process that opens a netCDF or GeoParquet file.
+        open_seconds: that it may take.
     """
 
     files: int = 1000
@@ -87,6 +89,8 @@ class Limits:
     cells: int = 20_000_000
     block_bytes: int = 256_000_000
     bands: int = 1000
+    open_bytes: int = 2_000_000_000
+    open_seconds: float = 60.0
 
 
 @dataclass(frozen=True)

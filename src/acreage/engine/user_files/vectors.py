@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from acreage.core.cube import Cube
@@ -45,15 +46,13 @@ def open_geoparquet(file: UserFile, options: Mapping[str, Any], limits: Limits) 
     """
     import geopandas as gpd  # slow to load
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        told = pq.read_metadata(file.path)
-        size = sum(told.row_group(n).total_byte_size for n in range(told.num_row_groups))
-        if max(size, told.num_rows) > limits.table_bytes:
+        size = _unpacked_bytes(file.path, limits.table_bytes)
+        if size > limits.table_bytes:
             raise FileSizeExceeded(
-                f"{file.name} has {size / 1e6:.0f} MB when it is unpacked; {limits.table_bytes / 1e6:g} MB "
-                "are the most for GeoParquet.",
+                f"{file.name} is too large when it is unpacked; {limits.table_bytes / 1e6:g} MB are the most "
+                "for GeoParquet.",
                 hint="Upload it in parts.",
             )
         frame = gpd.read_parquet(file.path)
@@ -80,6 +79,30 @@ def open_geoparquet(file: UserFile, options: Mapping[str, Any], limits: Limits) 
     if frame.crs is not None:
         data["crs"] = {"type": "name", "properties": {"name": frame.crs.to_wkt()}}
     return _cube(file, data, options)
+
+
+def _unpacked_bytes(path: Path, most: int) -> int:
+    """Bytes of a Parquet file's values in memory; any number above `most` where they are more.
+
+    A text that is repeated stands in the file once, and takes memory as often as it is there.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    told = pq.read_metadata(path)
+    groups = [told.row_group(n) for n in range(told.num_row_groups)]
+    values = sum(g.column(n).num_values for g in groups for n in range(g.num_columns))
+    size = max(8 * values, sum(g.total_byte_size for g in groups))
+    if size > most:
+        return int(size)
+    schema = pq.read_schema(path)
+    texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
+    for column in pq.read_table(path, columns=texts, read_dictionary=texts).columns if texts else ():
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type):
+                size += pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0
+    return int(size)
 
 
 def _cube(file: UserFile, data: Any, options: Mapping[str, Any]) -> Cube:
