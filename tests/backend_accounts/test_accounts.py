@@ -17,7 +17,9 @@ from acreage.backend.accounts.oidc import Providers
 from acreage.backend.accounts.users import Accounts, Passwords, accounts_of, is_weak, user_id
 from acreage.backend.database.session import Database, open_database
 from acreage.backend.errors import CredentialsInvalid, TokenInvalid
+from acreage.backend.settings import ServerSettings
 from acreage.cli.main import app
+from acreage.cli.serve import others_reach
 from acreage.core.errors import InvalidInput
 
 # What openEO takes as the id of a user.
@@ -224,3 +226,30 @@ def test_a_server_that_others_reach_does_not_start_without_good_passwords(
     assert says in " ".join(done.output.split())
     assert "correct-horse" not in done.output
     assert not (tmp_path / "storage").exists()
+
+
+def test_a_server_behind_a_proxy_is_one_that_others_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACREAGE_SERVER_PUBLIC_URL", "https://openeo.example.org/")
+    done = CliRunner().invoke(app, ["serve", "--catalog", str(tmp_path), "--storage", str(tmp_path / "s")])
+    assert done.exit_code == 2
+    assert "needs accounts" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "expected"),
+    [
+        ("127.0.0.1", None, False),
+        ("::1", None, False),
+        ("localhost", "http://localhost:8000", False),
+        ("127.0.0.1", "http://[::1]:8000", False),
+        ("127.0.0.1", "https://openeo.example.org", True),
+        ("0.0.0.0", None, True),
+        ("::", None, True),
+        ("", None, True),
+        ("openeo.example.org", "http://127.0.0.1", True),
+    ],
+)
+def test_who_reaches_a_server(host: str, public: str | None, expected: bool) -> None:
+    assert others_reach(host, ServerSettings(public_url=public)) is expected

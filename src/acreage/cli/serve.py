@@ -18,7 +18,7 @@ from acreage.backend.accounts.users import User, accounts_of, is_weak
 from acreage.backend.app import create_app
 from acreage.backend.errors import TileTooLarge
 from acreage.backend.server import make_server
-from acreage.backend.settings import load_server_settings
+from acreage.backend.settings import ServerSettings, load_server_settings
 from acreage.catalog.items import Bounds, Catalog
 from acreage.cli.inputs import quarantine_of
 from acreage.cli.job import JobOptions
@@ -60,16 +60,16 @@ def serve(
     """
     settings, of_server = load_settings(), load_server_settings()
     console = Console(stderr=True)
-    accounts = accounts_of(user or [], of_server.users)
-    if not accounts and of_server.oidc is None and is_loopback(host):
+    accounts, reachable = accounts_of(user or [], of_server.users), others_reach(host, of_server)
+    if not accounts and of_server.oidc is None and not reachable:
         accounts = {DEFAULT_USER: DEFAULT_USER}
         console.print(f"No account is given; log in as {DEFAULT_USER} with the password {DEFAULT_USER}")
-    if not is_loopback(host):
+    if reachable:
         refuse_weak(accounts, has_providers=of_server.oidc is not None)
     source = catalog or settings.catalog
     work = EngineWork(catalog_at(catalog, settings), str(source), settings, udf_runner(settings))
     # Alone on a machine, a user's code may do what the user may do anyway.
-    alone = is_loopback(host) and len(accounts) == 1 and of_server.oidc is None
+    alone = not reachable and len(accounts) == 1 and of_server.oidc is None
     server = make_server(of_server, work, storage, accounts, trusted=alone)
     logging.getLogger("acreage").setLevel(logging.INFO)
     with work.udf:
@@ -104,8 +104,14 @@ def refuse_weak(accounts: Mapping[str, str], *, has_providers: bool) -> None:
         )
 
 
+def others_reach(host: str, settings: ServerSettings) -> bool:
+    """Whether other machines reach a server that listens at an address, or the proxy before it."""
+    public = settings.public_url
+    return not is_loopback(host) or (public is not None and not is_loopback((public.host or "").strip("[]")))
+
+
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server at an address."""
+    """Whether an address is of this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
