@@ -17,6 +17,7 @@ from acreage.backend.metrics import REQUESTS, SECONDS
 from acreage.core.errors import AcreageError
 
 _UPLOADS = re.compile(r"^/files/")
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _MOST_CLIENTS = 10_000
 _LOGINS_OF_ONE_ADDRESS = 10
 """Whoever sends another login with each request shares this many allowances."""
@@ -78,7 +79,8 @@ class Gate:
                 status[0],
                 1e3 * (time.perf_counter() - started),
             )
-            REQUESTS.labels(scope["method"], route, str(status[0])).inc()
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            REQUESTS.labels(method, route, str(status[0])).inc()
             SECONDS.labels(route).observe(time.perf_counter() - started)
 
     def _wait_of(self, scope: Scope) -> float:

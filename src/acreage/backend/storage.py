@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from acreage.backend.errors import FilePathInvalid
 from acreage.core.errors import WriteFailed
 
 _LONGEST = 1000
+_KEY_BYTES, _KEY_WAIT_S = 32, 2.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Storage:
         """
         storage = Storage(root.absolute())
         try:
+            # Whoever else is on the machine has no business in there, nor in the database beside the folders.
+            storage.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (storage.jobs, storage.instances, storage.root / "files", storage.requests):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -69,18 +73,27 @@ class Storage:
         """The key that links are signed with; made once.
 
         Raises:
-            WriteFailed: it cannot be written.
+            WriteFailed: it cannot be written, or is damaged.
         """
         path = self.root / "secret.key"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(32))
+                file.write(secrets.token_bytes(_KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
         except FileExistsError:
             pass
         except OSError as error:
             raise WriteFailed(f"{path} cannot be written: {error.strerror}.") from error
-        return path.read_bytes()
+        until = time.monotonic() + _KEY_WAIT_S
+        while len(key := path.read_bytes()) != _KEY_BYTES:  # another server may be writing it
+            if time.monotonic() > until:
+                raise WriteFailed(
+                    f"{path} is damaged.", hint="Remove it; links to results and logins by password end then."
+                )
+            time.sleep(0.05)
+        return key
 
 
 def user_path(folder: Path, path: str) -> Path:

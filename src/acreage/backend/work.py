@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from acreage.backend.accounts.users import User
+from acreage.backend.tiles import Picture
 from acreage.catalog.items import Bounds, Catalog
 from acreage.engine.plan import Plan
 
@@ -33,11 +34,14 @@ class Work(Protocol):
         """
         ...
 
-    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path:
+    def render(
+        self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
+    ) -> Picture:
         """Compute a small PNG now, in this process, and give its first file.
 
         Args:
             process: that saves PNG.
+            corner: west and north of the tile, in the CRS of the process's result.
             user: whose code it runs.
             files: folder of the user's files.
             out: a folder.

@@ -141,7 +141,9 @@ class EngineWork:
         quarantined = quarantine_of(self.settings).read()
         return make_plan(parse_graph(process), self.catalog, budget, self.udf, quarantined)
 
-    def render(self, process: Mapping[str, Any], user: User, files: Path, out: Path) -> Path:
+    def render(
+        self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
+    ) -> Picture:
         """As `Work` says."""
         plan = self.plan(process, {"threads": 1}, user, files)
         if plan.estimate.core_seconds > _TILE_SECONDS:
@@ -150,7 +152,12 @@ class EngineWork:
                 hint="Look closer, or make a map by a batch job.",
             )
         done = run_plan(plan, out, udf=self.udf, scratch=self.settings.scratch)
-        return done.files[0][0]
+        box = plan.nodes[plan.outputs[0].node].meta.box
+        if box is None:
+            raise InvalidInput("The process has no raster result.", hint="A map shows rasters only.")
+        column = round((box.bounds[0] - corner[0]) / box.grid.res_x)
+        row = round((corner[1] - box.bounds[3]) / box.grid.res_y)
+        return Picture(done.files[0][0], max(column, 0), max(row, 0))
 
     def area(self, process: Mapping[str, Any], user: User, files: Path) -> Bounds | None:
         """As `Work` says."""

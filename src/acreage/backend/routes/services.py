@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from acreage.backend.jobs.logs import timestamp
 from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, address, body_object
 from acreage.backend.server import Server, check_nodes
 from acreage.backend.services import TilePlace, service_types, tile_graph, wmts_capabilities
-from acreage.backend.tiles import EMPTY_TILE
+from acreage.backend.tiles import EMPTY_TILE, write_tile
 
 router = APIRouter(tags=["secondary services"])
 
@@ -112,7 +111,8 @@ def _compute(server: Server, row: ServiceRow, place: TilePlace, path: Path) -> N
             part.touch()
         else:
             graph = tile_graph(process, row.configuration, place)
-            shutil.copyfile(server.work.render(graph, user, files, Path(folder)), part)
+            corner = (place.bounds[0], place.bounds[3])
+            write_tile(server.work.render(graph, corner, user, files, Path(folder)), part)
         part.replace(path)
 
 
