@@ -12,6 +12,9 @@ import requests
 from tests.support.oidc import CLIENT, PROVIDER_ID, PUBLIC_CLIENT, SECRET, OidcProvider
 from tests.support.oidc_server import ACCOUNTS, Served, running_server, small_graph
 
+from acreage.backend.storage import Storage
+from acreage.core.errors import WriteFailed
+
 S3 = {"AWS_ACCESS_KEY_ID": "AKIAsecretaccesskey1", "AWS_SECRET_ACCESS_KEY": "secret/access+key/2"}
 
 
@@ -86,12 +89,16 @@ def test_secrets_are_in_no_log_nor_file_of_the_server(talkative: Served, provide
     assert found == []
 
 
-def test_files_of_the_storage_are_the_servers_only(talkative: Served) -> None:
-    talkative.login("carla")
-    loose = [
-        p.relative_to(talkative.storage).as_posix()
-        for p in talkative.storage.iterdir()
-        if p.stat().st_mode & 0o077 and p.is_dir()
-    ]
-    assert loose == []
+def test_the_storage_is_the_servers_only(talkative: Served) -> None:
+    assert talkative.storage.stat().st_mode & 0o077 == 0
     assert (talkative.storage / "secret.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_key_that_is_damaged_signs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("acreage.backend.storage._KEY_WAIT_S", 0.1)
+    storage = Storage.at(tmp_path / "storage")
+    assert storage.secret() == storage.secret()
+    assert len(storage.secret()) == 32
+    (storage.root / "secret.key").write_bytes(b"")
+    with pytest.raises(WriteFailed, match="damaged"):
+        storage.secret()
