@@ -19,6 +19,7 @@ from acreage.backend.app import create_app
 from acreage.backend.errors import TileTooLarge
 from acreage.backend.server import make_server
 from acreage.backend.settings import ServerSettings, load_server_settings
+from acreage.backend.tiles import Picture
 from acreage.catalog.items import Bounds, Catalog
 from acreage.cli.inputs import quarantine_of
 from acreage.cli.job import JobOptions

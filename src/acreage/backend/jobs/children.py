@@ -93,7 +93,7 @@ class Child:
 
 
 def die_with_parent() -> None:
-    """Have this process killed when its parent is: another server takes the job then, and two must not run it."""
+    """Have this process killed when its parent is: another server takes the job, and two must not run it."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
