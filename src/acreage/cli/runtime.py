@@ -22,6 +22,7 @@ from rich.progress import (
 
 from acreage.catalog import open_catalog
 from acreage.catalog.access import Policy, configure
+from acreage.catalog.access.public import PublicTransport
 from acreage.catalog.catalog import CompositeCatalog, SourceCatalog
 from acreage.catalog.index import IndexPolicy
 from acreage.core.errors import InvalidInput
@@ -117,11 +118,22 @@ def udf_runner(settings: Settings, threads: int = 1, trusted: bool = True) -> Pr
             threads=1,
         ),
         workers=max(threads, 1),
-        models=ModelCache(settings.cache / "models", local_files=trusted),
+        models=ModelCache(
+            settings.cache / "models", local_files=trusted, download=None if trusted else public_download
+        ),
         isolation=settings.udf_isolation,
         trusted=trusted,
         packages=udf_packages(settings),
     )
+
+
+def public_download(address: str, path: Path, most_bytes: int) -> None:
+    """A file from the public internet only: what strangers' graphs name must not reach the server's network.
+
+    Raises:
+        AcreageError: it cannot be had, or is larger than `most_bytes`.
+    """
+    PublicTransport().download(address, path, most_bytes)
 
 
 def udf_packages(settings: Settings) -> PackageCache | None:

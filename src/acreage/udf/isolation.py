@@ -156,13 +156,13 @@ def child_environment(threads: int, home: Path, parent: Mapping[str, str] | None
 
 
 def start_worker(
-    sandbox: Sandbox | None, home: Path, threads: int, control_fd: int, log_fd: int
+    sandbox: Sandbox | None, home: Path | None, threads: int, control_fd: int, log_fd: int
 ) -> subprocess.Popen[bytes]:
     """Start a worker's process, in a session of its own; killing its process group ends all of it.
 
     Args:
         sandbox: None for a process with limits only.
-        home: its folder on this machine, where it has no sandbox.
+        home: its folder on this machine; None with a sandbox, which has one inside.
         threads: for the numerical libraries.
         control_fd: the worker's end of the control socket.
         log_fd: takes its output.
@@ -187,8 +187,8 @@ def start_worker(
             stdin=subprocess.DEVNULL,
             stdout=log_fd,
             stderr=log_fd,
-            cwd=home if sandbox is None else "/",
-            env=child_environment(threads, home if sandbox is None else bubblewrap.HOME),
+            cwd=home or "/",
+            env=child_environment(threads, home or bubblewrap.HOME),
             pass_fds=descriptors,
             start_new_session=True,
         )

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3.exceptions
 
+from acreage.core.errors import AcreageError
 from acreage.udf.errors import UdfModelUnavailable
 
 _CHUNK = 1 << 20
@@ -36,6 +37,18 @@ class Readable(Protocol):
         ...
 
 
+class Download(Protocol):
+    """Fetches a file; picklable, and equal where it does the same."""
+
+    def __call__(self, address: str, path: Path, most_bytes: int, /) -> None:
+        """Write what is at an http(s) address into a file that is not there yet.
+
+        Raises:
+            AcreageError: it cannot be had, or is larger than `most_bytes`.
+        """
+        ...
+
+
 class ModelCache:
     """A folder of models, each under its own hash; safe to share between threads and processes.
 
@@ -46,21 +59,29 @@ class ModelCache:
         local_files: whether addresses may be files of this machine. A server for strangers says no.
         max_bytes: of one model.
         timeout_s: for connecting, and between two pieces of a download.
+        download: fetches http(s) addresses in the place of a plain request, for addresses of strangers.
     """
 
     def __init__(
-        self, folder: Path, *, local_files: bool = True, max_bytes: int = 2 * 1024**3, timeout_s: float = 30.0
+        self,
+        folder: Path,
+        *,
+        local_files: bool = True,
+        max_bytes: int = 2 * 1024**3,
+        timeout_s: float = 30.0,
+        download: Download | None = None,
     ) -> None:
         self._folder = folder
         self._local_files = local_files
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
+        self._fetched_by = download
         self._verified: dict[tuple[str, str], Path] = {}
         self._lock = threading.Lock()
 
     @property
-    def _arguments(self) -> tuple[Path, bool, int, float]:
-        return self._folder, self._local_files, self._max_bytes, self._timeout_s
+    def _arguments(self) -> tuple[Path, bool, int, float, Download | None]:
+        return self._folder, self._local_files, self._max_bytes, self._timeout_s, self._fetched_by
 
     def __reduce__(self) -> tuple[object, ...]:
         return _model_cache, self._arguments
@@ -134,7 +155,8 @@ class ModelCache:
                     f"The context has no hash for the model {href}.",
                     hint='Put its SHA-256 beside the address, as "model_sha256".',
                 )
-            with self._download(href) as stream:
+            fetched = self._plain_download if self._fetched_by is None else self._download_by
+            with fetched(href) as stream:
                 yield stream
             return
         path = _local_path(href, scheme)
@@ -154,7 +176,22 @@ class ModelCache:
             yield stream
 
     @contextmanager
-    def _download(self, href: str) -> Iterator[Readable]:
+    def _download_by(self, href: str) -> Iterator[Readable]:
+        assert self._fetched_by is not None
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            try:
+                self._fetched_by(href, path, self._max_bytes)
+            except AcreageError as error:
+                raise UdfModelUnavailable(
+                    f"The model {href} cannot be fetched: {error.message}",
+                    hint=error.hint or "Check the address and that its server answers.",
+                ) from None
+            with path.open("rb") as stream:
+                yield stream
+
+    @contextmanager
+    def _plain_download(self, href: str) -> Iterator[Readable]:
         try:
             with requests.get(href, stream=True, timeout=self._timeout_s) as response:
                 response.raise_for_status()
@@ -217,8 +254,12 @@ def with_model_at(context: Mapping[str, Any], path: Path) -> dict[str, Any]:
     }
 
 
-def _model_cache(folder: Path, local_files: bool, max_bytes: int, timeout_s: float) -> ModelCache:
-    return ModelCache(folder, local_files=local_files, max_bytes=max_bytes, timeout_s=timeout_s)
+def _model_cache(
+    folder: Path, local_files: bool, max_bytes: int, timeout_s: float, download: Download | None
+) -> ModelCache:
+    return ModelCache(
+        folder, local_files=local_files, max_bytes=max_bytes, timeout_s=timeout_s, download=download
+    )
 
 
 def _text(values: Mapping[str, Any], key: str) -> str | None:

@@ -56,7 +56,7 @@ class WorkerProcess:
         self._log = LogBuffer(limits.log_bytes)
         self._ending = threading.Lock()
         self._killed = False
-        self._home = Path(tempfile.mkdtemp(prefix="acreage-udf-"))
+        self._home = Path(tempfile.mkdtemp(prefix="acreage-udf-")) if sandbox is None else None
         self._sock, theirs = socket.socketpair()
         self._log_fd, log_end = os.pipe()
         os.set_blocking(self._log_fd, False)
@@ -65,7 +65,7 @@ class WorkerProcess:
         except UdfError:
             self._sock.close()
             os.close(self._log_fd)
-            shutil.rmtree(self._home, ignore_errors=True)
+            self._remove_home()
             raise
         finally:
             theirs.close()
@@ -264,7 +264,11 @@ class WorkerProcess:
         self._sock.close()
         for fd in (self._log_fd, self._pidfd):
             os.close(fd)
-        shutil.rmtree(self._home, ignore_errors=True)
+        self._remove_home()
+
+    def _remove_home(self) -> None:
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
 
 
 def _signal(number: int) -> str:
