@@ -21,8 +21,8 @@ RUNNER = EngineRunner()
 def test_a_data_cube_is_described_once_and_passed_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "acreage.inspect")
     cube = RUNNER.encode_datacube(CUBE)
-    made = RUNNER.execute("inspect", {"data": cube, "message": "before the mean", "code": "Mine"})
-    plain = RUNNER.execute("filter_bands", {"data": cube, "bands": ["red", "nir"]})
+    made = RUNNER.execute("inspect", {"data": cube, "message": "before the mean", "code": "Mine"}).cube
+    plain = RUNNER.execute("filter_bands", {"data": cube, "bands": ["red", "nir"]}).cube
     assert made.meta == plain.meta
     np.testing.assert_array_equal(made.values, plain.values)
     (record,) = [r for r in caplog.records if r.name == "acreage.inspect"]
@@ -39,7 +39,7 @@ def test_values_in_callbacks_are_summed_up(caplog: pytest.LogCaptureFixture) -> 
     node = {"process_id": "inspect", "arguments": {"data": {"from_parameter": "x"}, "level": "warning"}}
     process = {"process_graph": {"i": {**node, "result": True}}}
     arguments = {"data": RUNNER.encode_datacube(CUBE), "process": process}
-    made = EngineRunner(window=100).execute("apply", arguments)
+    made = EngineRunner(window=100).execute("apply", arguments).cube
     assert made.values.max() == 90
     assert [r.levelname for r in caplog.records if r.name == "acreage.inspect"] != []
 

@@ -79,6 +79,19 @@ class NoCollections:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a call made.
+
+    Attributes:
+        cube: values, validity and metadata.
+        order: dimensions of the first data cube among the arguments, as they stood there.
+    """
+
+    cube: Cube
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class EngineRunner:
     """Runs a process as a graph of one call (and one more for each data cube or labelled array in it)."""
 
@@ -89,7 +102,7 @@ class EngineRunner:
         """Every process that the engine knows."""
         return process_descriptions()
 
-    def execute(self, process_id: str, arguments: Mapping[str, Json]) -> Cube:
+    def execute(self, process_id: str, arguments: Mapping[str, Json]) -> Made:
         """The result of one call: parsed, planned, run window by window, taken before it is written."""
         nodes: dict[str, Json] = {}
         nodes["call"] = {
@@ -99,7 +112,8 @@ class EngineRunner:
         }
         with example_cubes():
             (result,) = run_cubes(nodes, self.catalog, self.window).values()
-        return result
+        cubes = [n["arguments"]["cube"] for n in nodes.values() if n["process_id"] == EXAMPLE_CUBE]
+        return Made(result, tuple(cubes[0]["order"]) if cubes else ())
 
     def encode_process_graph(
         self, process: Mapping[str, Json], parent_process_id: str | None = None, parent_parameter: Any = None
@@ -122,18 +136,20 @@ class EngineRunner:
         """JSON stays as it is; so do NaN and infinity, which Python's JSON has."""
         return data
 
-    def decode_data(self, data: Cube, expected: Json) -> Json:
-        """A result as examples state them, its dimensions in the order that is expected where it has these.
+    def decode_data(self, data: Made, expected: Json) -> Json:
+        """A result as examples state them.
 
-        The order of dimensions has no meaning in openEO, and ours is always the same.
+        The order of dimensions has no meaning in openEO, and ours is always the same. They are put in the
+        order that is expected, or, where that is in a file, in the order of the argument.
         """
-        if isinstance(expected, Mapping) and expected.get("type") == "datacube":
-            return _cube_as_json(data, expected)
-        if data.meta.dtype.kind == "O":
-            return data.values[()]
-        result = plain(Masked(data.values, data.valid))
+        cube, named = data.cube, isinstance(expected, Mapping) and "$ref" in expected
+        if named or (isinstance(expected, Mapping) and expected.get("type") == "datacube"):
+            return _cube_as_json(cube, {"order": data.order, "dimensions": {}, **expected})
+        if cube.meta.dtype.kind == "O":
+            return cube.values[()]
+        result = plain(Masked(cube.values, cube.valid))
         if isinstance(expected, Mapping) and expected.get("type") == "labeled-array":
-            (dim,) = data.dims
+            (dim,) = cube.dims
             pairs = zip(dim.labels, result, strict=True)
             return {"type": "labeled-array", "data": [{"key": k, "value": v} for k, v in pairs]}
         return result
@@ -228,11 +244,10 @@ def _box(dimensions: Mapping[str, Json]) -> Box | None:
 def _cube_as_json(cube: Cube, expected: Mapping[str, Json]) -> Json:
     if not cube.dims and not cube.validity().any():  # the one null of a cube that holds nothing
         return {"type": "datacube", "order": [], "dimensions": {}, "data": []}
-    order = list(cube.meta.names)
-    if sorted(expected.get("order", ())) == sorted(order):
-        order = list(expected["order"])
+    wanted = [n for n in expected["order"] if n in cube.meta.names]
+    order = wanted if len(wanted) == len(cube.dims) else list(cube.meta.names)
     values = cube.values.astype(object)
-    null = expected.get("nodata")
+    null = expected.get("nodata", cube.meta.nodata)
     values[~cube.validity()] = math.nan if null is None or _is_nan(null) else null
     return {
         "type": "datacube",
