@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.user_files import aborts, answers, hangs, takes_memory
 
 from acreage.core.errors import FileContentInvalid, FileSizeExceeded
-from acreage.engine.user_files import Limits, UserFile
+from acreage.engine.user_files import Limits
 from acreage.engine.user_files.isolation import opened_apart
-
-FILE = UserFile("mine.nc", Path("mine.nc"))
 
 
 def test_what_is_found_comes_back() -> None:
-    assert opened_apart(answers, FILE, {"crs": 3035}, Limits()) == ("mine.nc", {"crs": 3035})
+    assert opened_apart(answers, "mine.nc", Limits(), 1, {"crs": 3035}) == (1, {"crs": 3035})
 
 
 @pytest.mark.parametrize("open_", [aborts, hangs])
 def test_a_reader_that_ends_or_hangs_is_a_damaged_file(open_: Any, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(FileContentInvalid, match=r"mine\.nc is damaged"):
-        opened_apart(open_, FILE, {}, replace(Limits(), open_seconds=5.0 if open_ is aborts else 0.2))
+        opened_apart(open_, "mine.nc", Limits(open_seconds=5.0 if open_ is aborts else 0.2))
     assert capfd.readouterr().err == ""
 
 
 def test_a_reader_that_takes_too_much_memory_is_refused() -> None:
     with pytest.raises(FileSizeExceeded, match=r"mine\.nc takes more memory"):
-        opened_apart(takes_memory, FILE, {}, replace(Limits(), open_bytes=50_000_000))
+        opened_apart(takes_memory, "mine.nc", Limits(open_bytes=50_000_000), 100_000_000)

@@ -1,4 +1,4 @@
-"""Opening files in a process of its own: the libraries of netCDF and Parquet can be ended by a damaged file.
+"""Opening files in a process of its own: a damaged file can end the libraries that read it.
 
 A helper process loads these libraries once and is forked for each file, so that a file costs milliseconds. It
 ends with the process that started it.
@@ -21,38 +21,38 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 import psutil
 
 from acreage.core.errors import AcreageError, FileContentInvalid, FileSizeExceeded
-from acreage.engine.user_files.places import Limits, UserFile
+from acreage.engine.user_files.places import Limits
 
 T = TypeVar("T")
-Open = Callable[[UserFile, Mapping[str, Any], Limits], T]
 _log = logging.getLogger(__name__)
 _PRELOADED = ("acreage.engine.user_files.load", "geopandas", "h5py", "netCDF4", "pyarrow.parquet")
 _LENGTH = struct.Struct("<q")
 
 
-def opened_apart(open_: Open[T], file: UserFile, options: Mapping[str, Any], limits: Limits) -> T:
+def opened_apart(open_: Callable[..., T], name: str, limits: Limits, *args: Any) -> T:
     """What a function of a module says of a file, called in another process.
 
     Args:
         open_: what is called.
-        file, options, limits: with what.
+        name: of the file, for errors.
+        limits: of time and memory.
+        args: with what it is called.
 
     Raises:
         FileContentInvalid: the process ended, or took too long.
         FileSizeExceeded: it took too much memory.
         AcreageError: what the function raises.
     """
-    answer = _HELPER.ask(pickle.dumps((open_, file, options, limits)))
+    answer = _HELPER.ask(pickle.dumps((open_, name, limits, args)))
     if answer is None:
         raise FileContentInvalid(
-            f"{file.name} is damaged: what reads it ends or hangs.",
-            hint="Write it anew, and upload it again.",
+            f"{name} is damaged: what reads it ends or hangs.", hint="Write it anew, and upload it again."
         )
     found: T | AcreageError = pickle.loads(answer)
     if isinstance(found, AcreageError):
@@ -129,12 +129,12 @@ def serve() -> None:
 
 
 def _answer(request: bytes) -> bytes | None:
-    _, _, _, limits = asked = pickle.loads(request)
+    open_, name, limits, args = pickle.loads(request)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _work(writing, *asked)
+        _work(writing, open_, name, limits, args)
     os.close(writing)
     deadline = time.monotonic() + limits.open_seconds
     parts = []
@@ -149,16 +149,16 @@ def _answer(request: bytes) -> bytes | None:
     return b"".join(parts) if os.waitpid(child, 0)[1] == 0 else None
 
 
-def _work(writing: int, open_: Open[Any], file: UserFile, options: Mapping[str, Any], limits: Limits) -> None:
+def _work(writing: int, open_: Callable[..., Any], name: str, limits: Limits, args: tuple[Any, ...]) -> None:
     """In the process of one file: answer with what was found, or with the error, and end."""
     most = psutil.Process().memory_info().vms + limits.open_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     code = 1
     try:
         try:
-            found = open_(file, options, limits)
+            found = open_(*args)
         except MemoryError:
-            found = FileSizeExceeded(f"{file.name} takes more memory than is allowed to be opened.")
+            found = FileSizeExceeded(f"{name} takes more memory than is allowed to be opened.")
         except AcreageError as error:
             found = error
         with os.fdopen(writing, "wb") as pipe:

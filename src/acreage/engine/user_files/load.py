@@ -87,18 +87,19 @@ def load_files(process_id: str, arguments: Mapping[str, Any], files: UserFiles) 
         found = files.uploaded(arguments["paths"])
     if not found:
         raise ProcessParameterInvalid("There are no files to load.", hint="Name at least one in 'paths'.")
+    one, limits = found[0], files.limits
     if info.name == "GTiff":
-        collection = "uploaded files" if process_id == "load_uploaded_files" else found[0].name
-        return open_rasters(found, collection, options, files.limits)
+        collection = "uploaded files" if process_id == "load_uploaded_files" else one.name
+        return opened_apart(open_rasters, one.name, limits, found, collection, options, limits)
     if len(found) > 1:
         raise ProcessParameterInvalid(
             f"Files of the format {info.name} are loaded one by one, and {len(found)} are named.",
             hint="Load each by a node of its own, and merge the cubes.",
         )
     if info.name == "netCDF":
-        return Ready(*opened_apart(open_netcdf, found[0], options, files.limits))
+        return Ready(*opened_apart(open_netcdf, one.name, limits, one, options, limits))
     if info.name == "Parquet":
-        cube = opened_apart(open_geoparquet, found[0], options, files.limits)
+        cube = opened_apart(open_geoparquet, one.name, limits, one, options, limits)
     else:
-        cube = open_geojson(found[0], options, files.limits)
+        cube = open_geojson(one, options, limits)
     return Ready(cube.meta, ConstantOp(cube))

@@ -79,7 +79,7 @@ class Limits:
         cells: values of a netCDF file without x and y, and labels of a dimension.
         block_bytes: of a block or chunk, which is unpacked as a whole.
         bands: of a file.
-        open_bytes: memory of the process that opens a netCDF or GeoParquet file.
+        open_bytes: memory of the process that opens files.
         open_seconds: that it may take.
     """
 

@@ -95,7 +95,7 @@ def read_header(
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(file.path, driver="GTiff") as dataset:
                 return _described(file, dataset, date, options, limits)
-    except RasterioError as error:
+    except (RasterioError, UnicodeDecodeError) as error:
         raise FileContentInvalid(
             f"{file.name} cannot be opened as GeoTIFF: it is damaged, or not whole.", hint="Upload it again."
         ) from error

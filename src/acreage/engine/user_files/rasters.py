@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pyproj.exceptions import ProjError
 
 from acreage.catalog.items import BandInfo, Bounds, CollectionInfo, Interval, Search, SourceItem
 from acreage.core.errors import FileContentInvalid
@@ -167,7 +168,13 @@ def _degrees(file: RasterFile) -> Bounds:
     crs = file.box.grid.crs
     bounds = file.box.bounds
     if crs != "EPSG:4326":
-        bounds = transformer(crs, "EPSG:4326").transform_bounds(*bounds, densify_pts=21)
+        try:
+            bounds = transformer(crs, "EPSG:4326").transform_bounds(*bounds, densify_pts=21)
+        except ProjError as error:
+            raise FileContentInvalid(
+                f"{file.file.name} is in a coordinate reference system whose place on Earth is not known.",
+                hint="The option 'crs' names another one.",
+            ) from error
     if not all(map(math.isfinite, bounds)) or not -90 <= bounds[1] <= bounds[3] <= 90.001:
         place = ", ".join(f"{v:g}" for v in file.box.bounds)
         raise FileContentInvalid(
