@@ -81,9 +81,10 @@ def page(results: Results, exceptions: Mapping[str, Mapping[str, str]]) -> str:
         f"| skipped, for the process is not served | {total['skipped']} |",
         "",
         "`ACREAGE_OPENEO_PROCESSES=FOLDER .venv/bin/pytest tests/official` fails where this page is wrong.",
-        "Examples are numbered from 0, as they stand in the file of their process. What an example leaves out",
-        "of the data cube that it expects is not compared; openEO's own test suite wants it left out of results",
-        "too, and so fails two more, whose x and y have no `axis` (`filter_bands-3`, `filter_temporal-4`).",
+        "Examples are numbered from 0, as they stand in the file of their process. What an example leaves",
+        "out of the data cube that it expects is not compared; openEO's own test suite wants it left out of",
+        "results too, and so fails two more, whose x and y have no `axis` (`filter_bands-3`,",
+        "`filter_temporal-4`).",
         "",
     ]
     lines += _reasons("Contradict their own specification", defective)
