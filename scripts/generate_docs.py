@@ -1,11 +1,12 @@
-"""Write the pages of docs/ that are generated from the code: docs/settings.md, docs/cli.md and
-docs/benchmarks.md.
+"""Write the pages of docs/ that are generated from the code: docs/settings.md, docs/cli.md, docs/formats.md
+and docs/benchmarks.md.
 
 Run by `make docs`; tests/test_docs.py holds the pages equal to what this writes.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from acreage.bench.page import page_text
 from acreage.bench.results import read_results
 from acreage.cli.main import app
 from acreage.core.settings import PREFIX, Settings
+from acreage.engine.formats import FormatInfo, formats
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NOTE = "<!-- Written by `make docs` from {source}; do not edit. -->"
@@ -95,12 +97,47 @@ def cli_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def formats_page() -> str:
+    """docs/formats.md: the formats that are written and read, with their options."""
+    lines = [
+        "# File formats",
+        "",
+        NOTE.format(source="src/acreage/engine/formats/formats.yaml"),
+        "",
+        "What `GET /file_formats` lists. Names are matched in any case. Options go into the parameter",
+        "`options` of `save_result`, `load_uploaded_files` and `load_url`; what a format does not take is",
+        "refused before anything runs.",
+    ]
+    for title, direction in (("Written", "output"), ("Read", "input")):
+        lines += ["", f"## {title}"]
+        for info in formats(direction).values():
+            lines += ["", *_format_lines(info)]
+    return "\n".join(lines) + "\n"
+
+
+def _format_lines(info: FormatInfo) -> list[str]:
+    kinds = ", ".join(info.kinds)
+    lines = [f"### {info.name}", "", f"{info.title} ({kinds}; `{info.media_type}`)", "", info.description]
+    if info.options:
+        lines += ["", "| option | default | what it is |", "|---|---|---|"]
+    for name, schema in info.options.items():
+        default = json.dumps(schema["default"]) if "default" in schema else ""
+        choice = f" One of {', '.join(schema['enum'])}." if "enum" in schema else ""
+        lines.append(f"| `{name}` | {default} | {_cell(schema['description'])}{choice} |")
+    return lines
+
+
 def benchmarks_page() -> str:
     """docs/benchmarks.md: from the numbers that `acreage bench --docs docs` left in docs/benchmarks.json."""
     return page_text(read_results(DOCS / "benchmarks.json"))
 
 
-PAGES = {"settings.md": settings_page, "cli.md": cli_page, "benchmarks.md": benchmarks_page}
+PAGES = {
+    "settings.md": settings_page,
+    "cli.md": cli_page,
+    "benchmarks.md": benchmarks_page,
+    "formats.md": formats_page,
+}
 
 
 def main() -> int:
