@@ -20,14 +20,20 @@ from acreage.backend.settings import ServerSettings
 
 # The same for everybody; `namespace` has public processes only, which is tested below.
 OF_ALL = {"collection_id", "namespace", "process_id"}
+TILE = {"z": "0", "x": "0", "y": "0"}
 MISSING = {
     "job_id": "j-000000000000000000000000000000",
     "process_graph_id": "no_such_process",
     "path": "no/such/file.txt",
     "name": "save.tif",
+    "service_id": "s-00000000000000000000000000000000",
+    **TILE,
 }
+# For whoever knows the id of a service that is enabled; that of the owner is not.
+OPEN = ("/services/{service_id}/wmts", "/services/{service_id}/tiles/{z}/{x}/{y}.png")
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/jobs/{job_id}"): {"title": "taken"},
+    ("PATCH", "/services/{service_id}"): {"title": "taken"},
     ("PUT", "/process_graphs/{process_graph_id}"): small_graph(),
 }
 SIGNED = ("/jobs/{job_id}/results/canonical", "/jobs/{job_id}/results/assets/{name}")
@@ -96,13 +102,17 @@ def owner(request: pytest.FixtureRequest, server: Served, tokens: dict[str, str]
     job = server.run_job(token, {"process": small_graph(), "title": "mine"})
     assert server.ask("PUT", "/process_graphs/own_process", token, json=small_graph()).ok
     assert server.ask("PUT", "/files/mine/file.txt", token, data=b"mine").ok
+    body = {"process": small_graph(), "title": "mine", "type": "wmts", "enabled": False}
+    service = server.ask("POST", "/services", token, json=body).headers["OpenEO-Identifier"]
     results = server.ask("GET", f"/jobs/{job}/results", token).json()
     canonical = next(x["href"] for x in results["links"] if x["rel"] == "canonical")
     links = dict(zip(SIGNED, (canonical, results["assets"]["save.tif"]["href"]), strict=True))
     ids = {"job_id": job, "process_graph_id": "own_process", "path": "mine/file.txt", "name": "save.tif"}
+    ids |= {"service_id": service, **TILE}
     who = server.ask("GET", "/me", token).json()["user_id"]
     yield Owner(token, who, ids, links)
     assert server.ask("GET", f"/jobs/{job}", token).json()["title"] == "mine"
+    assert server.ask("GET", f"/services/{service}", token).json()["title"] == "mine"
     assert server.ask("GET", "/files/mine/file.txt", token).content == b"mine"
     assert server.ask("GET", "/process_graphs/own_process", token).json()["process_graph"]
     assert server.ask("DELETE", f"/jobs/{job}", token).status_code == 204
@@ -121,7 +131,8 @@ def _told(answer: requests.Response, ids: dict[str, str]) -> tuple[int, str, str
         return answer.status_code, "", ""
     text = answer.json()["message"]
     for value in ids.values():
-        text = text.replace(value, "ID")
+        if len(value) > 1:
+            text = text.replace(value, "ID")
     return answer.status_code, answer.json()["code"], text
 
 
@@ -147,7 +158,15 @@ def test_what_is_anothers_is_not_found_and_answers_as_what_is_not_there(
 def test_nothing_is_told_without_a_login(server: Served, owner: Owner, route: tuple[str, str]) -> None:
     for ids in (owner.ids, MISSING):
         answer = _ask(server, route, ids, None)
-        assert answer.status_code == 401
+        assert answer.status_code == (404 if route[1] in OPEN else 401)
+
+
+def test_a_service_is_for_whoever_knows_its_id_once_it_is_enabled(server: Served, owner: Owner) -> None:
+    path = f"/services/{owner.ids['service_id']}"
+    for enabled, status in ((True, 200), (False, 404)):
+        assert server.ask("PATCH", path, owner.token, json={"enabled": enabled}).status_code == 204
+        assert server.ask("GET", f"{path}/wmts").status_code == status
+    assert re.fullmatch(r"s-[0-9a-f]{32}", owner.ids["service_id"]), "an id that can be guessed"
 
 
 @pytest.mark.parametrize("route", CREATING, ids=" ".join)
@@ -198,12 +217,12 @@ def test_a_signed_link_cannot_renew_itself(server: Served, owner: Owner) -> None
 def test_lists_have_nothing_of_another(
     server: Served, tokens: dict[str, str], owner: Owner, stranger: str
 ) -> None:
-    for path, name, key in (
-        ("/jobs", "jobs", "id"),
-        ("/files", "files", "path"),
-        ("/process_graphs", "processes", "id"),
+    for path, name, key, wanted in (
+        ("/jobs", "jobs", "id", "job_id"),
+        ("/files", "files", "path", "path"),
+        ("/process_graphs", "processes", "id", "process_graph_id"),
+        ("/services", "services", "id", "service_id"),
     ):
-        wanted = {"jobs": "job_id", "files": "path", "processes": "process_graph_id"}[name]
         mine = server.ask("GET", path, owner.token).json()[name]
         assert owner.ids[wanted] in {x[key] for x in mine}
         for query in ("", "?limit=1000"):
