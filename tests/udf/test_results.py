@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.udf.examples import small_cube, udf
 
 from acreage.core.udf import LabelledArray, UdfCode
+from acreage.udf.errors import UdfResultInvalid
 from acreage.udf.runner import ProcessUdfRunner
 
 IDENTITY = udf("return cube")
@@ -245,6 +246,19 @@ def test_features_structured_data_and_context_pass_as_udf_data(
     returned = result.data["feature_collection_list"][0]["data"]["features"][0]
     assert returned["properties"] == {"id": 7}
     assert np.array_equal(returned["geometry"]["coordinates"], [ring])
+
+
+def test_a_reply_too_large_to_be_read_is_an_error_of_the_result(
+    make_runner: Callable[..., ProcessUdfRunner],
+) -> None:
+    code = UdfCode(
+        "from openeo.udf import UdfData, StructuredData\n"
+        "def apply_udf_data(data: UdfData):\n"
+        "    data.structured_data_list = [StructuredData(['x' * 2**26])]\n"
+    )
+    runner = make_runner()
+    with pytest.raises(UdfResultInvalid, match="result is too large"):
+        runner.run_features(code, {}, {})
 
 
 def test_a_vector_cube_udf_gets_geometries_and_values(make_runner: Callable[..., ProcessUdfRunner]) -> None:
