@@ -12,6 +12,8 @@ from tests.support.process_runner import EngineRunner
 
 from acreage.core.arrays import Masked
 from acreage.core.errors import ProcessParameterInvalid
+from acreage.engine.loading import carried_back
+from acreage.engine.parser import parse_graph
 from acreage.processes.array import array_create
 from acreage.processes.inspecting import inspect, summary
 
@@ -32,6 +34,26 @@ def test_a_data_cube_is_described_once_and_passed_on(caplog: pytest.LogCaptureFi
     assert said.startswith("before the mean: data cube of int64 with t (temporal, 1: 2021-03-01T00:00:00Z)")
     assert "bands (bands, 2: red, nir)" in said
     assert "x (x, 3: 400005.0, 400015.0, 400025.0)" in said
+
+
+def test_what_a_load_must_give_is_the_same_with_and_without_it() -> None:
+    box = {"west": 5, "south": 50, "east": 5.1, "north": 50.1}
+    load = {"id": "X", "spatial_extent": None, "temporal_extent": None}
+    graph = {
+        "load": {"process_id": "load_collection", "arguments": load},
+        "inspect": {"process_id": "inspect", "arguments": {"data": {"from_node": "load"}}},
+        "bbox": {"process_id": "filter_bbox", "arguments": {"data": {"from_node": "inspect"}, "extent": box}},
+        "bands": {
+            "process_id": "filter_bands",
+            "arguments": {"data": {"from_node": "bbox"}, "bands": ["B04"]},
+            "result": True,
+        },
+    }
+    with_it = carried_back(parse_graph(graph))[0]
+    graph["bbox"]["arguments"]["data"] = {"from_node": "load"}
+    del graph["inspect"]
+    assert with_it == carried_back(parse_graph(graph))[0]
+    assert with_it.bands == ("B04",)
 
 
 def test_values_in_callbacks_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:

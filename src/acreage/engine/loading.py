@@ -254,6 +254,8 @@ def _through(user: GraphNode, source: int, after: Constraint) -> Constraint:
     data = user.arguments.get("data")
     if data != NodeRef(source):
         return Constraint()
+    if user.process_id == "inspect":
+        return after
     process = cube_processes().get(user.process_id)
     area = spatial_constraint(user.process_id, user.arguments)
     if process is None or not process.grid_transparent:
