@@ -597,46 +597,44 @@ class Ensemble(nn.Module):
 class MergedPatches(nn.Module):
     """An ensemble of `PatchMlp` or of `PatchCnn` as one network: the first layers of all are one product.
 
-    Normalisations are part of the weights. A level gives max(Wx, -b), which is max(Wx + b, 0) less b, and the
-    next bias makes up for b: so no product begins with a copy of its bias. Only for inference.
+    Normalisations are part of the weights. Only for inference.
     """
 
     def __init__(self, members: Sequence[PatchMlp | PatchCnn]) -> None:
         super().__init__()
         plain = [fused(copy.deepcopy(m).eval()) for m in members]
         # In each member's own order: one layer a level, then two of the head.
-        layers = list(
-            zip(*([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True)
+        first, *others = zip(
+            *([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True
         )
         self.levels = members[0].levels
         self.meant = isinstance(members[0], PatchCnn)
         self.working_floats = len(members) * members[0].working_floats
-        weights = [torch.stack([m.weight for m in layer]) for layer in layers]
-        biases = [torch.stack([m.bias for m in layer]).unsqueeze(2) for layer in layers]
-        times = [*(size for size, _ in self.levels[1:]), 1 if self.meant else len(self.levels[-1][1])]
-        for i, often in enumerate(times):
-            less = biases[i].repeat(1, often, 1)
-            biases[i + 1] = biases[i + 1] + weights[i + 1][:, :, : less.shape[1]] @ less
-        self.embed = _constant(weights[0].flatten(0, 1))
-        self.floors = nn.ParameterList(_constant(-b) for b in biases[:-2])
-        self.weights = nn.ParameterList(_constant(w) for w in weights[1:])
-        self.biases = nn.ParameterList(_constant(b) for b in biases[-2:])
+        self.embed = _constant(torch.cat([m.weight for m in first]))
+        self.embed_bias = _constant(torch.stack([m.bias for m in first]).unsqueeze(2))
+        self.weights = nn.ParameterList(_constant(torch.stack([m.weight for m in layer])) for layer in others)
+        self.biases = nn.ParameterList(
+            _constant(torch.stack([m.bias for m in layer]).unsqueeze(2)) for layer in others
+        )
 
     def logits(self, series: Tensor, static: Tensor) -> Tensor:
         """(members, classes, N)."""
         rows = series.permute(2, 1, 0)
         for depth in range(len(self.levels)):
             rows = self._level(depth, rows, static)
-        mixed = torch.baddbmm(self.biases[0], self.weights[-2], rows).relu_()
-        return torch.baddbmm(self.biases[1], self.weights[-1], mixed)
+        mixed = torch.baddbmm(self.biases[-2], self.weights[-2], rows).relu_()
+        return torch.baddbmm(self.biases[-1], self.weights[-1], mixed)
 
     def _level(self, depth: int, given: Tensor, static: Tensor) -> Tensor:
         """(members, places x width, N); of the last level their mean, if wanted, and the static features."""
-        (size, starts), floor = self.levels[depth], self.floors[depth]
-        (members, width, _), n, last = floor.shape, given.shape[2], depth == len(self.levels) - 1
+        size, starts = self.levels[depth]
+        n, last = given.shape[2], depth == len(self.levels) - 1
+        bias = self.embed_bias if depth == 0 else self.biases[depth - 1]
+        members, width, _ = bias.shape
         places, extra = 1 if last and self.meant else len(starts), static.shape[1] if last else 0
         rows = given.new_empty((members, places * width + extra, n))
         for i, start in enumerate(starts):
+            # The bias comes after the product: a product that adds to something begins with a copy of it.
             if depth == 0:
                 patch = given[start : start + size].reshape(-1, n)
                 made = torch.mm(self.embed, patch).view(members, width, n)
@@ -645,9 +643,9 @@ class MergedPatches(nn.Module):
                 below = weights.shape[2] // size
                 made = torch.bmm(weights, given[:, start * below : (start + size) * below])
             if i < places:
-                torch.maximum(made, floor, out=rows[:, i * width : (i + 1) * width])
+                torch.add(made, bias, out=rows[:, i * width : (i + 1) * width]).relu_()
             else:
-                rows[:, :width].add_(torch.maximum(made, floor, out=made))
+                rows[:, :width].add_(made.add_(bias).relu_())
         if places < len(starts):
             rows[:, :width].div_(len(starts))
         if extra:
