@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +16,7 @@ import numpy as np
 import pytest
 from tests.udf.examples import small_cube, udf
 
+import acreage
 from acreage.core.udf import LabelledArray
 from acreage.udf.errors import UdfIsolationMissing
 from acreage.udf.isolation import Isolation, isolation_available
@@ -97,6 +102,31 @@ def test_of_the_interpreters_folder_only_python_is_there(make_runner: MakeRunner
         """
     for line in make_runner(isolation="bubblewrap").run(udf(body), small_cube(), {}).log:
         assert set(line.message.split()) <= {"bin", "lib", "lib64", "share", "pyvenv.cfg"}
+
+
+@pytest.mark.usefixtures("bubblewrap")
+def test_the_servers_own_package_is_not_there_where_it_is_installed(tmp_path: Path) -> None:
+    packages = tmp_path / "site-packages"
+    source = Path(acreage.__file__).parent
+    shutil.copytree(source, packages / "acreage", ignore=shutil.ignore_patterns("__pycache__"))
+    engine = f"""
+import numpy as np, sys
+import acreage
+from acreage.core.udf import LabelledArray, UdfCode
+from acreage.udf.runner import ProcessUdfRunner
+assert acreage.__file__.startswith({str(packages)!r})
+code = UdfCode("import os\\ndef apply_datacube(cube):\\n    print(os.listdir({str(packages)!r}), "
+               "os.listdir({str(packages / "acreage")!r}))\\n    return cube")
+with ProcessUdfRunner(isolation="bubblewrap") as runner:
+    print(runner.run(code, LabelledArray(np.ones(1), ("x",)), {{}}).log[0].message)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", engine],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(packages)},
+    )
+    assert done.stdout.strip() == "['acreage'] []", done.stderr
 
 
 def verdict(program: bytes, arch: int, number: int, argument: int = 0) -> int:

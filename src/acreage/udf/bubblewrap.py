@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,12 +69,13 @@ def sandbox_command(
         bwrap,
         *("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--cap-drop", "ALL"),
         *("--uid", "65534", "--gid", "65534", "--hostname", "udf"),
-        *mounts,
-        *_hidden(mounts),
         *("--proc", "/proc", *_covered(sandbox.devices), "--dev", "/dev"),
         *("--size", str(_SHARED_MEMORY), "--tmpfs", "/dev/shm"),
         *(_devices() if sandbox.devices else ()),
         *("--size", str(sandbox.scratch_bytes), "--tmpfs", "/tmp", "--dir", str(HOME)),
+        # Behind /tmp, where an interpreter's environment may lie.
+        *mounts,
+        *_hidden(mounts),
         *(part for file in files for part in _read_only(file, WORKER / file.name)),
         *(_read_only(sandbox.model, MODEL / sandbox.model.name) if sandbox.model else ()),
         *(_read_only(sandbox.packages, PACKAGES) if sandbox.packages else ()),
@@ -105,10 +106,20 @@ def _interpreter() -> list[str]:
     prefixes = [Path(p) for p in dict.fromkeys((sys.base_prefix, sys.base_exec_prefix, sys.prefix))]
     libraries = [Path(p) for p in os.environ.get("LD_LIBRARY_PATH", "").split(":") if p.startswith("/")]
     packages = [Path(p) for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
-    for path in (*(prefix / part for prefix in prefixes for part in _OF_A_PREFIX), *libraries, *packages):
+    of_python = [prefix / part for prefix in prefixes for part in _OF_A_PREFIX]
+    for path in (*of_python, *_programs(), *libraries, *packages):
         if path.exists() and path != Path("/") and not _below(path, mounts):
             mounts += _read_only(path, path)
     return mounts
+
+
+def _programs() -> Iterator[Path]:
+    """The interpreter's program, and what it is a link to: an environment's lies elsewhere than Python."""
+    path = Path(sys.executable)
+    yield path
+    while path.is_symlink():
+        path = Path(os.path.normpath(path.parent / os.readlink(path)))
+        yield path
 
 
 def _mounted(mounts: Sequence[str]) -> list[Path]:
