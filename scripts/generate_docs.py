@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from pydantic_settings import BaseSettings
 
+from acreage.backend.settings import SERVER_PREFIX, ServerSettings
 from acreage.bench.page import page_text
 from acreage.bench.results import read_results
 from acreage.cli.main import app
@@ -29,19 +31,30 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        NOTE.format(source="src/acreage/core/settings.py"),
+        NOTE.format(source="src/acreage/core/settings.py and src/acreage/backend/settings.py"),
         "",
         "Environment variables, read once when a command starts. None needs to be set. A value that cannot",
         "be used is refused with its name, before anything runs.",
         "",
-        "| variable | default | what it is |",
-        "|---|---|---|",
+        *_settings_table(Settings, PREFIX),
+        "",
+        "## Of the server",
+        "",
+        "`acreage serve` reads these besides ([the server](server.md)).",
+        "",
+        *_settings_table(ServerSettings, SERVER_PREFIX),
     ]
-    for name, field in Settings.model_fields.items():
+    return "\n".join(lines) + "\n"
+
+
+def _settings_table(model: type[BaseSettings], prefix: str) -> list[str]:
+    lines = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
         extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
         default = extra.get("default", field.default)
-        lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(lines) + "\n"
+        shown = ", ".join(default) if isinstance(default, tuple) else default
+        lines.append(f"| `{prefix}{name.upper()}` | {shown} | {field.description} |")
+    return lines
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

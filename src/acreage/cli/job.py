@@ -76,7 +76,7 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
     budget = budget_of(settings, options.memory, options.threads)
     tolerance = Tolerance.parse(options.tolerate)
     quarantine = quarantine_of(settings)
-    with means(settings, budget, None) as use:
+    with means(settings, budget, None, trusted=spec.trusted) as use:
         plan = make_plan(
             parse_graph(spec.process),
             catalog_at(catalog, settings),

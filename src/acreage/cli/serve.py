@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,7 @@ from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
+from acreage.udf.isolation import isolation_available
 from acreage.udf.runner import ProcessUdfRunner
 
 DEFAULT_USER = "acreage"
@@ -68,12 +71,14 @@ def serve(
     if reachable:
         refuse_weak(accounts, has_providers=of_server.oidc is not None)
     source = catalog or settings.catalog
-    work = EngineWork(catalog_at(catalog, settings), str(source), settings, udf_runner(settings))
+    runners = {trusted: udf_runner(settings, trusted=trusted) for trusted in (False, True)}
+    work = EngineWork(catalog_at(catalog, settings), str(source), settings, runners)
     # Alone on a machine, a user's code may do what the user may do anyway.
     alone = not reachable and len(accounts) == 1 and of_server.oidc is None
     server = make_server(of_server, work, storage, accounts, trusted=alone)
     logging.getLogger("acreage").setLevel(logging.INFO)
-    with work.udf:
+    log_as(of_server.log_format)
+    with runners[False], runners[True]:
         uvicorn.run(
             create_app(server),
             host=host,
@@ -111,6 +116,30 @@ def others_reach(host: str, settings: ServerSettings) -> bool:
     return not is_loopback(host) or (public is not None and not is_loopback((public.host or "").strip("[]")))
 
 
+def log_as(form: str) -> None:
+    """Log as text for people, or a JSON object a line for programs."""
+    if form == "json":
+        handler = logging.StreamHandler()
+        handler.setFormatter(_JsonLines())
+        logging.getLogger().handlers = [handler]
+
+
+class _JsonLines(logging.Formatter):
+    """A JSON object of each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        found = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            found["trace"] = self.formatException(record.exc_info)
+        return json.dumps(found, ensure_ascii=False)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is of this machine only."""
     try:
@@ -127,20 +156,20 @@ class EngineWork:
         catalog: where the collections come from.
         address: of the catalog, for the processes of jobs.
         settings: of the engine.
-        udf: runs user-defined functions once, to see what they give.
+        udf: runs user-defined functions to see what they give, by whether their author is trusted.
     """
 
     catalog: Catalog
     address: str
     settings: Settings
-    udf: ProcessUdfRunner
+    udf: Mapping[bool, ProcessUdfRunner]
 
     def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
         """As `Work` says."""
         known = JobOptions.of(options, self.settings)
         budget = budget_of(self.settings, known.memory, known.threads)
         quarantined = quarantine_of(self.settings).read()
-        return make_plan(parse_graph(process), self.catalog, budget, self.udf, quarantined)
+        return make_plan(parse_graph(process), self.catalog, budget, self.udf[user.trusted], quarantined)
 
     def render(
         self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
@@ -152,7 +181,7 @@ class EngineWork:
                 f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
                 hint="Look closer, or make a map by a batch job.",
             )
-        done = run_plan(plan, out, udf=self.udf, scratch=self.settings.scratch)
+        done = run_plan(plan, out, udf=self.udf[user.trusted], scratch=self.settings.scratch)
         box = plan.nodes[plan.outputs[0].node].meta.box
         if box is None:
             raise InvalidInput("The process has no raster result.", hint="A map shows rasters only.")
@@ -176,4 +205,5 @@ class EngineWork:
 
     def isolation(self) -> str:
         """As `Work` says."""
-        return ""
+        state = isolation_available()
+        return "" if state.available else state.reason

@@ -98,7 +98,7 @@ def formats() -> dict[str, Any]:
 
 
 @router.get("/udf_runtimes")
-def udf_runtimes() -> dict[str, Any]:
+def udf_runtimes(server: ServerPart) -> dict[str, Any]:
     """Languages of user-defined functions."""
     import platform
     from importlib.metadata import version
@@ -110,10 +110,17 @@ def udf_runtimes() -> dict[str, Any]:
         "title": "Python",
         "description": (
             "Functions as the openEO Python client defines them (`apply_datacube`, `apply_udf_data`, "
-            "`apply_metadata`); further packages by inline metadata (PEP 723)."
+            "`apply_metadata`); further packages by inline metadata (PEP 723)." + _about_isolation(server)
         ),
         "type": "language",
         "default": python,
         "versions": {python: {"libraries": libraries}},
     }
     return {"Python": about}
+
+
+def _about_isolation(server: ServerPart) -> str:
+    reason = server.work.isolation()
+    if not reason:
+        return " They run without a network, in a sandbox of their own."
+    return f" Functions of users who are not trusted are refused here: {reason}"
