@@ -194,6 +194,52 @@ def test_what_is_nested_as_deeply_as_may_be_is_kept_and_told(client: Client, hea
     assert client.get(f"/jobs/{job}/estimate", headers=headers).json()["code"] != "Internal"
 
 
+ODD = (r'"\ud800"', r'"a\u0000b"', "NaN", "1e999", "1" + "0" * 400, r'{"\ud800": 1}', r'[["\udfff"]]')
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/jobs"), ("POST", "/services"), ("PUT", "/process_graphs/p"), ("POST", "/validation")],
+)
+def test_what_could_not_be_kept_or_told_again_is_refused(
+    client: Client, headers: dict[str, str], method: str, path: str, odd: str
+) -> None:
+    graph = f'{{"n": {{"process_id": "add", "result": true, "arguments": {{"x": {odd}, "y": 1}}}}}}'
+    body = f'{{"type": "xyz", "process": {{"process_graph": {graph}}}, "process_graph": {graph}}}'
+    answer = client.request(method, path, headers={**headers, "Content-Type": "application/json"}, data=body)
+    assert _code(answer) == (400, "RequestInvalid")
+    for kept in ("/jobs", "/process_graphs", "/services"):
+        assert client.get(kept, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("title", {"a": 1}), ("description", 5), ("plan", ["x"]), ("budget", "x"), ("budget", -1)],
+)
+@pytest.mark.parametrize("path", ["/jobs", "/services"])
+def test_what_is_told_of_a_thing_has_the_right_type(
+    client: Client, headers: dict[str, str], path: str, field: str, value: Any
+) -> None:
+    body = {"type": "xyz", "process": _nodes(1), field: value}
+    assert client.post(path, headers=headers, json=body).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=-1", f"limit={2**63}", "limit=x", "after=%00"])
+@pytest.mark.parametrize("path", ["/jobs", "/files", "/process_graphs", "/collections", "/processes"])
+def test_pages_that_cannot_be_are_refused(
+    client: Client, headers: dict[str, str], path: str, query: str
+) -> None:
+    assert _code(client.get(f"{path}?{query}", headers=headers)) == (400, "RequestInvalid")
+
+
+def test_a_place_in_a_log_may_be_anything(client: Client, headers: dict[str, str]) -> None:
+    made = client.post("/jobs", headers=headers, json={"process": _nodes(1)})
+    for offset in ("9" * 5000, str(2**63), "-1", "x", "%00"):
+        path = f"/jobs/{made.headers['OpenEO-Identifier']}/logs?offset={offset}"
+        assert client.get(path, headers=headers).status_code == 200
+
+
 # --- graphs ---
 
 

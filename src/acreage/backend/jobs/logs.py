@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 _LONGEST = 20_000
+_LONGEST_PLACE = 18  # digits
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class JobLog:
         """
         found: list[dict[str, Any]] = []
         least = LEVELS.index(level) if level in LEVELS else 0
-        for entry in self._read(int(after) if after and after.isdecimal() else 0):
+        known = bool(after and after.isdecimal() and len(after) < _LONGEST_PLACE)
+        for entry in self._read(int(after or 0) if known else 0):
             if limit is not None and len(found) >= limit:
                 break
             if LEVELS.index(entry["level"]) >= least:

@@ -11,32 +11,18 @@ from fastapi import Body, Depends, Query, Request
 from pydantic import AfterValidator
 
 from acreage.backend.accounts.users import User
+from acreage.backend.bodies import checked_body
 from acreage.backend.errors import AuthenticationRequired, AuthenticationSchemeInvalid, RequestInvalid
 from acreage.backend.server import Server, server_of
 
 _BEARER = re.compile(r"Bearer\s+(\S+)", re.IGNORECASE)
 ServerPart = Annotated[Server, Depends(server_of)]
-Limit = Annotated[int | None, Query(ge=1, description="Entries of a page.")]
-_DEEPEST = 200
-After = Annotated[str | None, Query(description="Where a page begins; from the link to it.")]
-
-
-def _refuse_deep(document: Any) -> Any:
-    """What is nested so deeply would end the recursion of whoever works on it."""
-    layer = [document]
-    for _ in range(_DEEPEST):
-        layer = [
-            child
-            for part in layer
-            if isinstance(part, dict | list)
-            for child in (part.values() if isinstance(part, dict) else part)
-        ]
-        if not layer:
-            return document
-    raise ValueError(f"nested more than {_DEEPEST} levels deep")
-
-
-JsonBody = Annotated[Any, Body(), AfterValidator(_refuse_deep)]
+Limit = Annotated[int | None, Query(ge=1, le=1_000_000, description="Entries of a page.")]
+JsonBody = Annotated[Any, Body(), AfterValidator(checked_body)]
+After = Annotated[
+    str | None,
+    Query(max_length=2000, pattern=r"^[^\x00]*$", description="Where a page begins; from the link to it."),
+]
 
 
 def base_url(request: Request) -> str:

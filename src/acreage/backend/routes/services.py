@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from acreage.backend.accounts.users import User
+from acreage.backend.bodies import check_told
 from acreage.backend.database.tables import ServiceRow
 from acreage.backend.errors import NotFound
 from acreage.backend.jobs.logs import timestamp
@@ -37,6 +38,7 @@ def services(request: Request, server: ServerPart, user: LoggedIn) -> dict[str, 
 def create(request: Request, server: ServerPart, user: LoggedIn, service: JsonBody) -> Response:
     """A new service of a process graph."""
     body = body_object(service)
+    check_told(body)
     if "process" in body:
         check_nodes(body_object(body["process"]), server.settings.graph_nodes)
     row = server.services.create(user.id, body)
@@ -59,7 +61,11 @@ def service(request: Request, server: ServerPart, user: LoggedIn, service_id: st
 @router.patch("/services/{service_id}", status_code=204)
 def change(server: ServerPart, user: LoggedIn, service_id: str, service: JsonBody) -> Response:
     """Change a service."""
-    server.services.change(user.id, service_id, body_object(service))
+    body = body_object(service)
+    check_told(body)
+    if "process" in body:
+        check_nodes(body_object(body["process"]), server.settings.graph_nodes)
+    server.services.change(user.id, service_id, body)
     return Response(status_code=204)
 
 
