@@ -187,7 +187,7 @@ def test_a_cube_on_scratch_is_written_in_pieces_like_one_in_memory(
 @given(cubes(), st.sampled_from(["deflate", "none"]))
 def test_netcdf_read_back_by_xarray_equals_the_cube(cube: Cube, compression: str) -> None:
     bands = cube.meta.find("bands")
-    names = ["data"] if bands is None else list(map(str, bands.labels))
+    names = ["var"] if bands is None else list(map(str, bands.labels))
     with tempfile.TemporaryDirectory() as folder:
         try:
             (path,) = write(cube, "netCDF", Path(folder), compression=compression)

@@ -131,6 +131,13 @@ def test_concat_puts_one_after_the_other(a: Masked, b: Masked) -> None:
     assert lists(call("array_concat", array1=[None, 3], array2=a)) == [[None] * width, [3] * width, *lists(a)]
 
 
+def test_a_single_value_is_joined_as_an_array_of_it() -> None:
+    assert call("array_concat", array1=[1, 2], array2=3) == [1, 2, 3]
+    single = Masked(np.array([5, 6], np.uint8), np.array([True, False]))
+    joined = call("array_concat", array1=pixels([[1, 2], [3, 4]]), array2=single)
+    assert lists(joined) == [[1, 2], [3, 4], [5, None]]
+
+
 def test_labels_of_joined_arrays() -> None:
     one, two = pixels([[1], [2]], labels=("a", "b")), pixels([[3]], labels=("c",))
     assert call("array_concat", array1=one, array2=two).labels == ("a", "b", "c")

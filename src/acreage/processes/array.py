@@ -146,9 +146,12 @@ def array_find_label(data: Any, label: Any) -> int | None:
 def array_concat(array1: Any, array2: Any) -> Any:
     """Both arrays, one after the other; labels are kept where both have them.
 
+    A single value counts as an array of it: clients and openEO's own tests hand one over.
+
     Raises:
         ArrayLabelConflict: a label is in both.
     """
+    array1, array2 = _at_least_an_array(array1), _at_least_an_array(array2)
     if isinstance(array1, list | tuple) and isinstance(array2, list | tuple):
         return _built([*array1, *array2])
     one = array(array1, "array1") if isinstance(array1, Masked) else _beside(array1, array2)
@@ -156,6 +159,12 @@ def array_concat(array1: Any, array2: Any) -> Any:
     if one.labels is None or two.labels is None:
         return concatenate([one, two])
     return concatenate([one, two], _joined_labels(one.labels, two.labels))
+
+
+def _at_least_an_array(value: Any) -> Any:
+    if isinstance(value, Masked) and not value.is_array:
+        return Masked(value.values[None], None if value.valid is None else value.valid[None], True)
+    return [value] if isinstance(value, int | float | str | bool) else value
 
 
 @array_process("array_append")

@@ -114,6 +114,6 @@ def label_text(label: Any) -> str:
 
 
 def band_names(meta: CubeMeta) -> tuple[str, ...]:
-    """Names of the bands, or one name where the cube has no bands."""
+    """Names of the bands, or the federation's name where the cube has no bands."""
     dim = meta.find("bands")
-    return ("data",) if dim is None else tuple(map(str, dim.labels))
+    return ("var",) if dim is None else tuple(map(str, dim.labels))
