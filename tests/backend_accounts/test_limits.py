@@ -122,8 +122,11 @@ def test_answers_and_refusals_can_be_read_by_web_sites(client: Client, headers: 
         )
 
 
-def test_other_web_sites_than_those_that_are_named_may_not(tmp_path: Path) -> None:
-    with _client(tmp_path, cors_origins=(ORIGIN,)) as client:
+def test_other_web_sites_than_those_that_are_named_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACREAGE_SERVER_CORS_ORIGINS", f"https://a.example, {ORIGIN}/")
+    with _client(tmp_path) as client:
         assert client.get("/", headers={"Origin": ORIGIN}).headers["access-control-allow-origin"] == ORIGIN
         other = client.get("/", headers={"Origin": "https://elsewhere.example"})
         assert "access-control-allow-origin" not in other.headers

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ByteSize, Field, HttpUrl, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    HttpUrl,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from acreage.core.settings import SettingsInvalid, settings_problems
 
 SERVER_PREFIX = "ACREAGE_SERVER_"
+
+
+def _separated(value: Any) -> Any:
+    """Parts of a text with commas; browsers write no slash at the end of an origin."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
 
 
 class ServerSettings(BaseSettings):
@@ -78,7 +94,7 @@ class ServerSettings(BaseSettings):
         description="File with the OpenID Connect providers whose users may log in (docs/accounts.md).",
         json_schema_extra={"default": "none"},
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)] = Field(
         default=("*",), description="Web sites whose scripts may use the API, separated by commas; * for all."
     )
     request_bytes: ByteSize = Field(

@@ -68,7 +68,8 @@ def open_database(address: str) -> Database:
         url = make_url(address)
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
-        engine = create_engine(url, pool_pre_ping=True, **_options(url.drivername))
+        # Parameters of statements are what users sent: they have no place in a log.
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, **_options(url.drivername))
     except (ArgumentError, ImportError, ValueError) as error:
         raise InvalidInput(
             "The address of the database cannot be used.",
