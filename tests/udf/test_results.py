@@ -15,6 +15,7 @@ from tests.udf.examples import small_cube, udf
 
 from acreage.core.udf import LabelledArray, UdfCode
 from acreage.udf.errors import UdfResultInvalid
+from acreage.udf.owned import OwnedUdfRunner
 from acreage.udf.runner import ProcessUdfRunner
 
 IDENTITY = udf("return cube")
@@ -198,6 +199,17 @@ def test_another_udf_never_sees_the_process_of_the_first(
     runner.run(udf("import builtins; builtins.secret = 1\nreturn cube"), ones, {})
     seen = udf("import builtins\nreturn cube * hasattr(builtins, 'secret')")
     assert runner.run(seen, ones, {}).array.values[0] == 0
+
+
+def test_two_users_with_the_same_code_never_share_a_process(
+    make_runner: Callable[..., ProcessUdfRunner],
+) -> None:
+    runner = make_runner(workers=2)
+    anna, ben = OwnedUdfRunner(runner, "anna"), OwnedUdfRunner(runner, "ben")
+    code = udf("seen.append(1)\nreturn cube * 0 + len(seen)", before="seen = []")
+    ones = LabelledArray(np.ones(1), ("x",))
+    found = [user.run(code, ones, {}).array.values[0] for user in (anna, ben, anna, ben)]
+    assert found == [1, 1, 2, 2]
 
 
 def test_four_threads_share_two_workers_and_each_gets_its_own(

@@ -34,6 +34,7 @@ from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
 from acreage.udf.isolation import isolation_available
+from acreage.udf.owned import OwnedUdfRunner
 from acreage.udf.runner import ProcessUdfRunner
 
 DEFAULT_USER = "acreage"
@@ -169,7 +170,10 @@ class EngineWork:
         known = JobOptions.of(options, self.settings)
         budget = budget_of(self.settings, known.memory, known.threads)
         quarantined = quarantine_of(self.settings).read()
-        return make_plan(parse_graph(process), self.catalog, budget, self.udf[user.trusted], quarantined)
+        return make_plan(parse_graph(process), self.catalog, budget, self._udf_of(user), quarantined)
+
+    def _udf_of(self, user: User) -> OwnedUdfRunner:
+        return OwnedUdfRunner(self.udf[user.trusted], user.id)
 
     def render(
         self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
@@ -181,7 +185,7 @@ class EngineWork:
                 f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
                 hint="Look closer, or make a map by a batch job.",
             )
-        done = run_plan(plan, out, udf=self.udf[user.trusted], scratch=self.settings.scratch)
+        done = run_plan(plan, out, udf=self._udf_of(user), scratch=self.settings.scratch)
         box = plan.nodes[plan.outputs[0].node].meta.box
         if box is None:
             raise InvalidInput("The process has no raster result.", hint="A map shows rasters only.")

@@ -30,12 +30,14 @@ class UdfCode:
         runtime: as `run_udf` names it, case-insensitive.
         version: of the runtime, as `3` or `3.11`; None takes the default.
         name: file name shown in tracebacks.
+        owner: whose it is; a process is never shared by two owners, be their code the same.
     """
 
     source: str
     runtime: str = "Python"
     version: str | None = None
     name: str = "udf.py"
+    owner: str = ""
 
     @cached_property
     def sha256(self) -> str:

@@ -180,7 +180,7 @@ class ProcessUdfRunner:
         if model is not None:
             given = with_model_at(context, MODEL / model.name if sandboxed else model)
         # A sandbox holds one model from its start.
-        key = (code.sha256, code.name, model if sandboxed else None)
+        key = (code.sha256, code.name, code.owner, model if sandboxed else None)
         worker, probe = self._checkout(key, code, sandboxed)
         try:
             yield worker, probe, given
@@ -222,7 +222,7 @@ class ProcessUdfRunner:
         dependencies, folder = self._dependencies(code)
         sandbox = None
         if sandboxed:
-            sandbox = Sandbox(self._limits.scratch_bytes, key[2], folder, devices=self._trusted)
+            sandbox = Sandbox(self._limits.scratch_bytes, key[-1], folder, devices=self._trusted)
         worker = WorkerProcess(self._limits, sandbox)
         with self._free:
             self._busy.add(worker)
@@ -295,7 +295,7 @@ class ProcessUdfRunner:
                 os.close(fd)
 
 
-_Key = tuple[str, str, Path | None]
+_Key = tuple[str, str, str, Path | None]
 _Arguments = tuple[UdfLimits, int, ModelCache | None, Isolation, bool, PackageCache | None]
 _arrived: WeakValueDictionary[_Arguments, ProcessUdfRunner] = WeakValueDictionary()
 _arriving = threading.Lock()
