@@ -27,6 +27,7 @@ from acreage.engine.rounds import Progress, Rounds
 from acreage.engine.store import scratch_folder
 from acreage.engine.tolerance import Tolerance, TooManyFailures
 from acreage.engine.trimming import trimmed
+from acreage.engine.user_files.isolation import end_helper
 from acreage.engine.writers import distinct, format_for, inputs_file, write_outputs
 
 Inspect = Callable[[Sequence[SourceItem], Sequence[str], Bounds, int], tuple[ItemProblem, ...]]
@@ -123,6 +124,7 @@ def run_plan(
         WriteFailed: nothing can be written there; found out before the first window where possible.
         AcreageError: whatever else stopped the job. Nothing is left under a final name.
     """
+    end_helper()
     started, cpu, asked = time.monotonic(), _cpu_seconds(), remote_use()
     limits = Tolerance.of(tolerance)
     limits.check_names([s.collection for s in plan.sources])

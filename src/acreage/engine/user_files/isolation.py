@@ -1,7 +1,7 @@
 """Opening files in a process of its own: a damaged file can end the libraries that read it.
 
 A helper process loads these libraries once and is forked for each file, so that a file costs milliseconds. It
-ends with the process that started it.
+ends with the process that started it, or when nothing is asked of it for a while.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _PRELOADED = ("acreage.engine.user_files.load", "geopandas", "h5py", "netCDF4", "pyarrow.parquet")
 _LENGTH = struct.Struct("<q")
+_IDLE = 60.0  # seconds after which the helper ends
 
 
 def opened_apart(open_: Callable[..., T], name: str, limits: Limits, *args: Any) -> T:
@@ -97,15 +98,25 @@ class _Helper:
         return self._process
 
     def close(self) -> None:
-        """End the helper."""
-        if self._process is not None and self._owner == os.getpid():
-            self._process.kill()
-            self._process.communicate()
+        """End the helper, unless it is at work."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._process is not None and self._owner == os.getpid():
+                self._process.kill()
+                self._process.communicate()
             self._process = None
+        finally:
+            self._lock.release()
 
 
 _HELPER = _Helper()
 atexit.register(_HELPER.close)
+
+
+def end_helper() -> None:
+    """End the helper of this process, whose memory nobody needs while pixels are read."""
+    _HELPER.close()
 
 
 # --- in the helper ------------------------------------------------------------------------------------------
@@ -120,7 +131,7 @@ def serve() -> None:
     for name in _PRELOADED:
         importlib.import_module(name)
     gc.freeze()
-    while True:
+    while select.select([source], [], [], _IDLE)[0]:
         try:
             request = _received(source)
         except EOFError:
