@@ -89,7 +89,7 @@ def service_types() -> dict[str, Any]:
 
 def parameters() -> dict[str, Any]:
     """What can be configured: the options of PNG."""
-    return {name: dict(about) for name, about in output_format("PNG").options.items()}
+    return output_format("PNG").parameters()
 
 
 @dataclass(frozen=True)

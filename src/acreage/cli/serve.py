@@ -38,6 +38,7 @@ from acreage.udf.owned import OwnedUdfRunner
 from acreage.udf.runner import ProcessUdfRunner
 
 DEFAULT_USER = "acreage"
+_PROBES, _PROBE_SECONDS = 4, 30.0
 _TILE_SECONDS = 60.0  # of work that one tile of a map service may take
 
 
@@ -72,7 +73,7 @@ def serve(
     if reachable:
         refuse_weak(accounts, has_providers=of_server.oidc is not None)
     source = catalog or settings.catalog
-    runners = {trusted: udf_runner(settings, trusted=trusted) for trusted in (False, True)}
+    runners = probing_runners(settings)
     work = EngineWork(catalog_at(catalog, settings), str(source), settings, runners)
     # Alone on a machine, a user's code may do what the user may do anyway.
     alone = not reachable and len(accounts) == 1 and of_server.oidc is None
@@ -90,6 +91,16 @@ def serve(
             timeout_graceful_shutdown=10,
             server_header=False,
         )
+
+
+def probing_runners(settings: Settings) -> dict[bool, ProcessUdfRunner]:
+    """Runners that see what functions give, by whether their author is trusted.
+
+    Some at once, and not for long: a function that never ends must not keep others from planning.
+    """
+    patience = min(settings.udf_timeout_s, _PROBE_SECONDS)
+    short = settings.model_copy(update={"udf_timeout_s": patience})
+    return {trusted: udf_runner(short, _PROBES, trusted) for trusted in (False, True)}
 
 
 def refuse_weak(accounts: Mapping[str, str], *, has_providers: bool) -> None:

@@ -41,9 +41,15 @@ class FormatInfo:
             "title": self.title,
             "description": self.description,
             "gis_data_types": list(self.kinds),
-            "parameters": {name: dict(schema) for name, schema in self.options.items()},
+            "parameters": self.parameters(),
             "links": [{"rel": "about", "href": href, "title": title} for title, href in self.links.items()],
         }
+
+    def parameters(self) -> dict[str, Any]:
+        """The options as parameters of the API, whose description takes a plain schema for several kinds at
+        once and refuses it, unless it has a `subtype`.
+        """
+        return {name: {"subtype": "option", **schema} for name, schema in self.options.items()}
 
     def read_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options with their values: those given, checked, and defaults. Words may be in any case.
