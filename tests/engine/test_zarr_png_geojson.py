@@ -47,7 +47,7 @@ def on_scratch(cube: Cube, folder: Path) -> ScratchCube:
 @given(cubes(), st.sampled_from(["zstd", "deflate", "none"]))
 def test_zarr_read_back_equals_the_cube(cube: Cube, compression: str) -> None:
     bands = cube.meta.find("bands")
-    names = ["data"] if bands is None else list(map(str, bands.labels))
+    names = ["var"] if bands is None else list(map(str, bands.labels))
     with tempfile.TemporaryDirectory() as folder:
         try:
             (path,) = write(cube, "Zarr", Path(folder), compression=compression)
@@ -111,7 +111,7 @@ def test_zarr_holds_vector_cubes_and_numbers(tmp_path: Path, cube: Cube) -> None
     (path,) = write(cube, "Zarr", tmp_path)
     with zarr.storage.ZipStore(path, mode="r") as store, xr.open_zarr(store) as file:
         if cube.meta.geometries is None:
-            assert float(file["data"]) == 3.5
+            assert float(file["var"]) == 3.5
             return
         assert list(file["geometry"].values) == ["a", "b", "c"]
         assert [shapely.from_wkt(w) for w in file["geometry_wkt"].values] == list(cube.meta.geometries.shapes)
@@ -139,7 +139,7 @@ def shown(path: Path) -> Any:
 @given(cubes(), st.integers(-5, 5))
 def test_one_band_is_grey_between_min_and_max_and_nulls_are_transparent(cube: Cube, low: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        name = "B04" if cube.meta.find("bands") else "data"
+        name = "B04" if cube.meta.find("bands") else "var"
         files = write(cube, "PNG", Path(folder), bands=[name], min=low, max=low + 10)
         pictures = np.stack([shown(path) for path in files])
     picked = (slice(None), 0) if cube.meta.find("bands") else (slice(None),)
