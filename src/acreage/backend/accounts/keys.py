@@ -7,7 +7,6 @@ import json
 import logging
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,8 +22,9 @@ from acreage.backend.errors import InfrastructureBusy
 _FRESH_S = 3600.0
 _KEPT_S = 86_400.0
 """How long keys are good that could not be renewed."""
-_ASKS, _WINDOW_S = 5, 60.0
-"""Tokens with unknown keys make the provider be asked, and anybody can send one: so often at most."""
+_ASKS, _EVERY_S = 5, 10.0
+"""Anybody can send a token with an unknown key, which makes the provider be asked: so often at once, and then
+again after so many seconds. A new key is known after these at the latest, also while somebody does that."""
 _WAITING = 8
 _TIMEOUT_S = (5.0, 5.0)
 _DEADLINE_S = 10.0
@@ -63,7 +63,8 @@ class ProviderKeys:
     title: str
     _found: KeySet | None = None
     _since: float = 0.0
-    _asked: deque[float] = field(default_factory=lambda: deque(maxlen=_ASKS))
+    _asks: float = _ASKS
+    _counted: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _turns: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_WAITING))
 
@@ -93,8 +94,10 @@ class ProviderKeys:
         age = now - self._since
         if keys is not None and _has(keys, key_id) and age <= _FRESH_S:  # another thread was first
             return keys
-        if len(self._asked) < _ASKS or now - self._asked[0] > _WINDOW_S:
-            self._asked.append(now)
+        self._asks = min(_ASKS, self._asks + (now - self._counted) / _EVERY_S)
+        self._counted = now
+        if self._asks >= 1:
+            self._asks -= 1
             try:
                 keys = _ask(self.issuer)
                 self._found, self._since, age = keys, time.monotonic(), 0.0
