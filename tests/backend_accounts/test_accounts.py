@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from acreage.backend.accounts.oidc import Providers
+from acreage.backend.accounts.oidc import Provider, Providers
 from acreage.backend.accounts.users import Accounts, Passwords, accounts_of, is_weak, user_id
 from acreage.backend.database.session import Database, open_database
 from acreage.backend.errors import CredentialsInvalid, TokenInvalid
@@ -25,6 +25,7 @@ from acreage.core.errors import InvalidInput
 # What openEO takes as the id of a user.
 OPENEO_ID = re.compile(r"^[\w\-.~]+$", re.ASCII)
 KEY = b"k" * 32
+GOOD: dict[str, Any] = {"id": "p", "issuer": "https://p.example", "title": "P", "client_ids": ["c"]}
 
 
 @pytest.fixture
@@ -124,6 +125,20 @@ def test_an_expired_token_is_refused(database: Database) -> None:
         accounts.by_token(accounts.log_in("anna", "right-password"))
 
 
+def test_code_of_users_is_trusted_only_where_that_is_said(database: Database) -> None:
+    passwords = Passwords.of({"anna": "right-password"}, KEY)
+    for trusted in (False, True):
+        accounts = Accounts(database, passwords, timedelta(days=1), trusted)
+        assert accounts.by_token(accounts.log_in("anna", "right-password")).trusted is trusted
+        assert accounts.trusts("anna") is trusted
+        assert not accounts.trusts("p~anna")
+    known = [{**GOOD, "trusted": True}, {**GOOD, "id": "pp", "issuer": "https://pp.example"}]
+    providers = Providers.of(tuple(Provider(**p) for p in known))
+    assert providers.trusts("p~x")
+    assert not providers.trusts("pp~x")
+    assert not providers.trusts("p")
+
+
 # --- files ---
 
 
@@ -147,9 +162,6 @@ def test_a_file_of_accounts_that_cannot_be_used_is_refused_without_its_secrets(
     assert "secret-password" not in str(caught.value)
     with pytest.raises(InvalidInput):
         accounts_of([], tmp_path / "missing")
-
-
-GOOD: dict[str, Any] = {"id": "p", "issuer": "https://p.example", "title": "P", "client_ids": ["c"]}
 
 
 @pytest.mark.parametrize(
