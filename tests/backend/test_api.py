@@ -202,6 +202,32 @@ def test_files_of_users(server: Served, token: str) -> None:
     assert server.ask("GET", "/files", token).json()["files"] == []
 
 
+def test_uploaded_files_are_loaded(server: Served, token: str) -> None:
+    made = server.ask("POST", "/result", token, json={"process": mean_graph()})
+    assert server.ask("PUT", "/files/mean.tif", token, data=made.content).status_code == 200
+    load = node("load_uploaded_files", paths=["mean.tif"], format="GTiff")
+    graph = {"load": load, "save": {**node("save_result", data="@load", format="netCDF"), "result": True}}
+    answer = server.ask("POST", "/result", token, json={"process": {"process_graph": graph}})
+    assert answer.status_code == 200, answer.text
+    assert answer.content[1:4] == b"HDF"
+    graph["load"]["arguments"]["paths"] = ["../x.tif"]
+    wrong = server.ask("POST", "/result", token, json={"process": {"process_graph": graph}})
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "FilePathInvalid")
+    server.ask("DELETE", "/files/mean.tif", token)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:9/c.json", "http://localhost/c", "/etc/passwd", "file:///etc"]
+)
+def test_graphs_reach_the_public_internet_only(server: Served, token: str, address: str) -> None:
+    load = {"load": {**node("load_stac", url=address), "result": True}}
+    called = {"a": {**node("x"), "namespace": address, "result": True}}
+    for graph in (load, called):
+        found = server.ask("POST", "/validation", token, json={"process_graph": graph}).json()["errors"]
+        assert {e["code"] for e in found} <= {"AddressRefused", "ProcessUnsupported"}, found
+        assert found
+
+
 def test_map_tiles(server: Served, token: str) -> None:
     body = {"type": "xyz", "process": mean_graph(), "configuration": {"min": 200, "max": 2400}}
     made = server.ask("POST", "/services", token, json=body)

@@ -76,6 +76,20 @@ def fetch_json(address: str, *, private: bool = False) -> Any:
         raise AddressRefused(f"{address} is not JSON.") from error
 
 
+def check_public(address: object) -> None:
+    """Refuse an address of another kind than http(s), or whose host is not in the public network.
+
+    Raises:
+        AddressRefused
+    """
+    if not isinstance(address, str):
+        return  # what is no text is refused for that
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AddressRefused(f"{address!r} is no address of a document.", hint="Give an http(s) address.")
+    _checked(parts.hostname, 443, private=False)
+
+
 def _checked(host: str, port: int, *, private: bool) -> str:
     """The numeric address of a host.
 

@@ -22,7 +22,7 @@ from acreage.backend.jobs.folder import JobSpec
 from acreage.backend.jobs.instances import Instances
 from acreage.backend.jobs.store import JobStore
 from acreage.backend.processes import StoredProcesses
-from acreage.backend.remote import fetch_json
+from acreage.backend.remote import check_public, fetch_json
 from acreage.backend.requests import SyncRequests
 from acreage.backend.services import Services
 from acreage.backend.settings import ServerSettings
@@ -83,7 +83,12 @@ class Server:
             ProcessGraphError: it cannot be put together.
         """
         check_nodes(document, self.settings.graph_nodes)
-        return expand(document, self.processes.lookup(user_id))
+        made = expand(document, self.processes.lookup(user_id))
+        if not self.settings.private_addresses:
+            for node in made["process_graph"].values():
+                if isinstance(node, Mapping) and node.get("process_id") == "load_stac":
+                    check_public(node.get("arguments", {}).get("url"))
+        return made
 
 
 def make_server(

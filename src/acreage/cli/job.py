@@ -27,6 +27,7 @@ from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
 from acreage.engine.tolerance import Tolerance
+from acreage.engine.user_files import FolderWorkspace, UserFiles
 
 _TELL_EVERY_S = 0.5
 
@@ -83,6 +84,7 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
             use.budget,
             use.udf,
             quarantine.read(),
+            files=user_files(Path(spec.files), place.scratch / "downloads"),
         )
         if spec.synchronous and len(plan.outputs) != 1:
             raise InvalidInput(
@@ -105,6 +107,12 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
             progress=_Progress(place),
         )
     return _finished(plan, result, log)
+
+
+def user_files(folder: Path, downloads: Path) -> UserFiles:
+    """The files of a user's workspace, and a folder for what the graph loads from addresses."""
+    downloads.mkdir(parents=True, exist_ok=True)
+    return UserFiles(FolderWorkspace(folder), downloads)
 
 
 def _finished(plan: Plan, result: RunResult, log: JobLog) -> Outcome:

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import logging
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from acreage.backend.settings import ServerSettings, load_server_settings
 from acreage.backend.tiles import Picture
 from acreage.catalog.items import Bounds, Catalog
 from acreage.cli.inputs import quarantine_of
-from acreage.cli.job import JobOptions
+from acreage.cli.job import JobOptions, user_files
 from acreage.cli.runtime import budget_of, catalog_at, udf_runner
 from acreage.core.errors import InvalidInput
 from acreage.core.grid import transformer
@@ -178,10 +179,23 @@ class EngineWork:
 
     def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
         """As `Work` says."""
+        with tempfile.TemporaryDirectory(prefix="acreage-plan-") as folder:
+            return self._planned(process, options, user, files, Path(folder))
+
+    def _planned(
+        self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path, downloads: Path
+    ) -> Plan:
         known = JobOptions.of(options, self.settings)
         budget = budget_of(self.settings, known.memory, known.threads)
         quarantined = quarantine_of(self.settings).read()
-        return make_plan(parse_graph(process), self.catalog, budget, self._udf_of(user), quarantined)
+        return make_plan(
+            parse_graph(process),
+            self.catalog,
+            budget,
+            self._udf_of(user),
+            quarantined,
+            files=user_files(files, downloads),
+        )
 
     def _udf_of(self, user: User) -> OwnedUdfRunner:
         return OwnedUdfRunner(self.udf[user.trusted], user.id)
@@ -190,7 +204,7 @@ class EngineWork:
         self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
     ) -> Picture:
         """As `Work` says."""
-        plan = self.plan(process, {"threads": 1}, user, files)
+        plan = self._planned(process, {"threads": 1}, user, files, out / "downloads")
         if plan.estimate.core_seconds > _TILE_SECONDS:
             raise TileTooLarge(
                 f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
