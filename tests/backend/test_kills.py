@@ -1,0 +1,169 @@
+"""Servers and jobs are killed at random moments, and every job comes to an end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+from tests.support.oidc import free_port
+from tests.support.oidc_server import ACCOUNTS
+from tests.support.tiny_archive import node
+
+AREA = {"west": 679_720, "south": 5_151_080, "east": 680_680, "north": 5_151_920, "crs": 32632}
+ENDED = ("finished", "error", "canceled")
+
+
+@dataclass
+class Killable:
+    """A server that is started again after it was killed."""
+
+    folder: Path
+    catalog: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        accounts = self.folder / "accounts"
+        accounts.write_text("".join(f"{n}:{p}\n" for n, p in ACCOUNTS.items()))
+        command = [sys.executable, "-c", "from acreage.cli.main import main; main()", "serve"]
+        command += [
+            "--catalog",
+            str(self.catalog),
+            "--port",
+            str(self.port),
+            "--storage",
+            str(self.folder / "s"),
+        ]
+        own = {
+            "ACREAGE_SERVER_USERS": str(accounts),
+            "ACREAGE_SERVER_JOB_ATTEMPTS": "1000",
+            "ACREAGE_SERVER_JOBS_AT_ONCE": "2",
+            "ACREAGE_CACHE": str(self.folder / "cache"),
+        }
+        with (self.folder / "output.txt").open("ab") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **own})
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            with suppress(requests.ConnectionError):
+                if self.ask("GET", "/health").status_code == 200:
+                    return
+            assert self.process.poll() is None
+            time.sleep(0.1)
+        raise TimeoutError
+
+    def ask(self, method: str, path: str, token: str = "", **more: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.request(
+            method, f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=60, **more
+        )
+
+    def login(self, name: str) -> str:
+        url = f"http://127.0.0.1:{self.port}/credentials/basic"
+        token = requests.get(url, auth=(name, ACCOUNTS[name]), timeout=60).json()["access_token"]
+        return f"basic//{token}"
+
+    def kill(self, rng: random.Random) -> str:
+        """Kill the server, or the process of one of its jobs where there is one."""
+        assert self.process is not None
+        with suppress(psutil.Error):
+            children = psutil.Process(self.process.pid).children()
+            jobs = [c for c in children if "acreage.cli.job" in " ".join(c.cmdline())]
+            if jobs and rng.random() < 0.6:
+                rng.choice(jobs).kill()
+                return "job"
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.start()
+        return "server"
+
+
+@pytest.fixture
+def killable(tmp_path: Path, catalog: Path) -> Iterator[Killable]:
+    made = Killable(tmp_path, catalog, free_port())
+    made.start()
+    yield made
+    assert made.process is not None
+    made.process.terminate()
+    made.process.wait(60)
+
+
+def graph(days: int) -> dict[str, Any]:
+    inner = {"m": {**node("mean", data={"from_parameter": "data"}), "result": True}}
+    time_of = ["2022-06-01", f"2022-06-{days:02d}"]
+    load = node("load_collection", id="SENTINEL2_L2A", spatial_extent=AREA, temporal_extent=time_of)
+    load["arguments"]["bands"] = ["B04", "B08"]
+    reduced = node("reduce_dimension", data="@load", dimension="t", reducer={"process_graph": inner})
+    save = {**node("save_result", data="@mean", format="GTiff"), "result": True}
+    return {"process_graph": {"load": load, "mean": reduced, "save": save}}
+
+
+def submit(server: Killable, token: str, days: int) -> str:
+    made = server.ask("POST", "/jobs", token, json={"process": graph(days)})
+    job_id = made.headers["OpenEO-Identifier"]
+    assert server.ask("POST", f"/jobs/{job_id}/results", token).status_code == 202
+    return job_id
+
+
+def result(server: Killable, token: str, job_id: str) -> bytes:
+    document = server.ask("GET", f"/jobs/{job_id}/results", token).json()
+    (asset,) = document["assets"].values()
+    return requests.get(asset["href"], timeout=60).content
+
+
+def check(server: Killable, jobs: int, kills: int, seed: int) -> dict[str, int]:
+    rng, tokens = random.Random(seed), [server.login(name) for name in ACCOUNTS]
+    undisturbed = {}
+    for days in (5, 12, 20):
+        job_id = submit(server, tokens[0], days)
+        wait(server, [(tokens[0], job_id, days)], 300)
+        undisturbed[days] = result(server, tokens[0], job_id)
+    made = []
+    for n in range(jobs):
+        days = rng.choice(list(undisturbed))
+        token = tokens[n % len(tokens)]
+        made.append((token, submit(server, token, days), days))
+    counts = {"job": 0, "server": 0}
+    for _ in range(kills):
+        time.sleep(rng.expovariate(1.0))
+        counts[server.kill(rng)] += 1
+    wait(server, made, 120 * jobs)
+    for token, job_id, days in made:
+        about = server.ask("GET", f"/jobs/{job_id}", token).json()
+        if about["status"] == "finished":
+            assert result(server, token, job_id) == undisturbed[days]
+            continue
+        told = server.ask("GET", f"/jobs/{job_id}/logs?level=error", token).json()["logs"]
+        assert told, about
+    return counts
+
+
+def wait(server: Killable, jobs: list[tuple[str, str, int]], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    left = list(jobs)
+    while left:
+        assert time.monotonic() < until, f"{len(left)} jobs have not ended"
+        left = [j for j in left if server.ask("GET", f"/jobs/{j[1]}", j[0]).json()["status"] not in ENDED]
+        time.sleep(0.5)
+
+
+def test_jobs_end_whatever_is_killed(killable: Killable) -> None:
+    assert sum(check(killable, jobs=3, kills=4, seed=1).values()) == 4
+
+
+@pytest.mark.proof
+def test_200_kills_during_50_jobs(killable: Killable) -> None:
+    counts = check(killable, jobs=50, kills=200, seed=2)
+    assert sum(counts.values()) == 200
+    assert min(counts.values()) > 20
