@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -169,20 +168,22 @@ def test_a_server_that_stops_gives_its_jobs_back(database: Database, tmp_path: P
     assert (job.status, job.attempt) == ("finished", 1)
 
 
+def serve_until_killed(address: str, folder: str) -> None:
+    """A server that has begun a job; for a process of its own."""
+    with dispatching(open_database(address), Path(folder)) as dispatcher:
+        started(dispatcher, seconds=600)
+        time.sleep(600)
+
+
 def test_the_jobs_of_a_killed_server_are_taken_back_at_once(database: Database, tmp_path: Path) -> None:
-    pid = os.fork()
-    if pid == 0:  # a server that is killed in the middle of a job
-        try:
-            own = open_database(str(database.engine.url))
-            with dispatching(own, tmp_path) as dispatcher:
-                started(dispatcher, seconds=600)
-                time.sleep(600)
-        finally:
-            os._exit(1)
+    address, path = str(database.engine.url), f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+    called = f"serve_until_killed({address!r}, {str(tmp_path)!r})"
+    start = f"{path}; from tests.backend.test_dispatcher import serve_until_killed; {called}"
+    server = subprocess.Popen([sys.executable, "-c", start])
     store = JobStore(database, 100, 2, timedelta(seconds=30))
     until(lambda: store.counts().get("running") == 1)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    server.kill()
+    server.wait()
     (job,) = store.listed("anna", 10)[0]
     with database.write() as session:  # what the next attempt does is quick
         row = session.get(JobRow, job.id)
