@@ -128,7 +128,7 @@ def test_every_architecture_is_trained_kept_in_a_file_and_read_again(
 
 
 def test_a_member_that_learns_from_a_teacher_follows_it(samples: Samples, legend: Legend) -> None:
-    alone = replace(QUICK, epochs=6, patience=6)
+    alone = replace(QUICK, epochs=24, patience=24)
     taught = replace(alone, teacher="temporal_cnn", teacher_weight=1.0)
     model = train(samples, legend, (40,), taught)
     assert model_bytes(train(samples, legend, (40,), taught)) == model_bytes(model)

@@ -509,9 +509,11 @@ class PatchMlp(nn.Module):
 
 
 class PatchCnn(nn.Module):
-    """Patches of dekads, patches of those and of those again, their mean over the season, a dense layer.
+    """Patches of dekads, patches of those and of those again, a weighted mean over the season, a dense layer.
 
-    As `PatchMlp`, made of products of large matrices. The mean hardly changes where a crop is early or late.
+    As `PatchMlp`, made of products of large matrices. Each feature has a weight at every place of the season:
+    near the mean at first, which hardly changes where a crop is early or late, and learned from there, since
+    the calendar tells crops apart.
 
     ``forward``: series (N, C, T) and static (N, S) float32 to logits (N, classes).
     ``levels``: patch, stride and width of each level.
@@ -542,6 +544,7 @@ class PatchCnn(nn.Module):
             )
             places, width = len(starts), wider
             floats.append(places * width)
+        self.season = nn.Parameter((1 + 0.5 * torch.randn(places, width)) / places)
         self.working_floats = max(below + own for below, own in itertools.pairwise(floats))
         self.working_floats += static + max(hidden + classes, *(level[2] for level in levels))
         self.head = nn.Sequential(
@@ -558,7 +561,7 @@ class PatchCnn(nn.Module):
         for (size, starts), layers in zip(self.levels, self.embeddings, strict=True):
             patches = torch.cat([rows[:, start : start + size].reshape(n, -1) for start in starts])
             rows = layers(patches).reshape(len(starts), n, -1).permute(1, 0, 2)
-        return torch.as_tensor(self.head(torch.cat([rows.mean(dim=1), static], dim=1)))
+        return torch.as_tensor(self.head(torch.cat([(rows * self.season).sum(dim=1), static], dim=1)))
 
 
 def _starts(steps: int, patch: int, stride: int) -> list[int]:
@@ -608,7 +611,8 @@ class MergedPatches(nn.Module):
             *([x for x in m.modules() if isinstance(x, nn.Linear)] for m in plain), strict=True
         )
         self.levels = members[0].levels
-        self.meant = isinstance(members[0], PatchCnn)
+        seasons: list[Tensor] = [m.season for m in members if isinstance(m, PatchCnn)]
+        self.season = _constant(torch.stack(seasons).unsqueeze(3)) if seasons else None
         self.working_floats = len(members) * members[0].working_floats
         self.embed = _constant(torch.cat([m.weight for m in first]))
         self.embed_bias = _constant(torch.stack([m.bias for m in first]).unsqueeze(2))
@@ -626,12 +630,13 @@ class MergedPatches(nn.Module):
         return torch.baddbmm(self.biases[-1], self.weights[-1], mixed)
 
     def _level(self, depth: int, given: Tensor, static: Tensor) -> Tensor:
-        """(members, places x width, N); of the last level their mean, if wanted, and the static features."""
+        """(members, places x width, N); of the last level the weighted mean, if wanted, and static ones."""
         size, starts = self.levels[depth]
         n, last = given.shape[2], depth == len(self.levels) - 1
         bias = self.embed_bias if depth == 0 else self.biases[depth - 1]
         members, width, _ = bias.shape
-        places, extra = 1 if last and self.meant else len(starts), static.shape[1] if last else 0
+        season = self.season if last else None
+        places, extra = len(starts) if season is None else 1, static.shape[1] if last else 0
         rows = given.new_empty((members, places * width + extra, n))
         for i, start in enumerate(starts):
             # The bias comes after the product: a product that adds to something begins with a copy of it.
@@ -642,12 +647,12 @@ class MergedPatches(nn.Module):
                 weights = self.weights[depth - 1]
                 below = weights.shape[2] // size
                 made = torch.bmm(weights, given[:, start * below : (start + size) * below])
-            if i < places:
+            if season is None:
                 torch.add(made, bias, out=rows[:, i * width : (i + 1) * width]).relu_()
+            elif i == 0:
+                torch.mul(made.add_(bias).relu_(), season[:, i], out=rows[:, :width])
             else:
-                rows[:, :width].add_(made.add_(bias).relu_())
-        if places < len(starts):
-            rows[:, :width].div_(len(starts))
+                rows[:, :width].addcmul_(made.add_(bias).relu_(), season[:, i])
         if extra:
             rows[:, -extra:] = static.T
         return rows
