@@ -47,9 +47,9 @@ class TooManyRequests(ApiError):
     code = "TooManyRequests"
     http_status = 429
 
-    def __init__(self, message: str, *, wait_s: float) -> None:
+    def __init__(self, message: str, *, wait_s: float = 1.0, hint: str = "") -> None:
         self.retry_after = max(1, math.ceil(wait_s))
-        super().__init__(message, hint=f"Wait {self.retry_after} s.")
+        super().__init__(message, hint=hint or f"Wait {self.retry_after} s.")
 
 
 class RequestTimeout(ApiError):

@@ -21,8 +21,10 @@ _WAITING = 50
 class RequestFailed(AcreageError):
     """What was asked for could not be computed; code and status are those of the cause."""
 
-    def __init__(self, message: str, code: str, http_status: int) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, hint: str = "", code: str = "Internal", http_status: int = 500
+    ) -> None:
+        super().__init__(message, hint=hint)
         # Of this error, not of all: the cause was in another process.
         self.code = code  # type: ignore[misc]
         self.http_status = http_status  # type: ignore[misc]
@@ -80,13 +82,13 @@ class SyncRequests:
             status = await self._ended(child)
             outcome = folder.outcome()
             if outcome is None:
-                raise RequestFailed(f"The process of the request {told(status)}.", "Internal", 500)
+                raise RequestFailed(f"The process of the request {told(status)}.")
             if outcome.status != "finished":
                 error = outcome.error or {}
                 raise RequestFailed(
                     str(error.get("message", "It failed.")),
-                    str(error.get("code", "Internal")),
-                    outcome.http_status,
+                    code=str(error.get("code", "Internal")),
+                    http_status=outcome.http_status,
                 )
         except BaseException:
             # Also where the client has gone: nobody waits any more.
