@@ -14,6 +14,9 @@ from acreage.engine.sources import SourceOp
 
 LARGEST_SIDE = 4096
 SMALLEST_SIDE = 64
+_HELD = 72
+"""Bytes a pixel that were measured beyond what is counted below: maps of further lattices, lists of kept
+pixels, winners, the reference band, and what the allocator keeps between two arrays."""
 
 
 def composite_bytes(nodes: Sequence[PlanNode], composite: Composite, window: Box) -> int:
@@ -31,7 +34,7 @@ def composite_bytes(nodes: Sequence[PlanNode], composite: Composite, window: Box
     maps = 2 * BYTES_A_PIXEL.get(source.op.method, 8)
     # One date of the masks' nodes at a time.
     masks = sum(nodes[i].meta.dtype.itemsize + 1 for i in composite.timewise.nodes) + 16
-    return int(window.size * (keep + 4 + max(observations + frame + 2 * result, masks) + maps))
+    return int(window.size * (keep + 4 + max(observations + frame + 2 * result, masks) + maps + _HELD))
 
 
 def _share_of_pixels(op: SourceOp, window: Box) -> float:
