@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,44 @@ def test_own_processes_are_called_by_graphs(connection: openeo.Connection, tmp_p
     np.testing.assert_allclose(one, other * 0.0001, rtol=1e-6)
 
 
+def test_public_processes_are_seen_and_called_by_others(server: Served, token: str) -> None:
+    other = server.login("dora")
+    for name, public in (("mean_red", True), ("private_red", False)):
+        document = {**mean_graph(), "public": public, "summary": "Mean of red."}
+        assert server.ask("PUT", f"/process_graphs/{name}", token, json=document).status_code == 200
+    space = f"@{server.ask('GET', '/me', token).json()['user_id']}"
+    assert [p["id"] for p in server.ask("GET", f"/processes/{space}", other).json()["processes"]] == [
+        "mean_red"
+    ]
+    assert server.ask("GET", f"/processes/{space}/mean_red", other).json()["process_graph"]
+    for path in (f"/processes/{space}/private_red", "/processes/nobody", "/processes/backend/nothing"):
+        answer = server.ask("GET", path, other)
+        assert (answer.status_code, answer.json()["code"]) == (404, "ProcessGraphNotFound"), path
+    assert server.ask("GET", "/processes/backend/add").json()["id"] == "add"
+    assert server.ask("GET", "/processes/backend?limit=2").json()["processes"][1]["id"]
+    for name, status in (("mean_red", 200), ("private_red", 400)):
+        call = {"a": {"process_id": name, "namespace": space, "arguments": {}, "result": True}}
+        answer = server.ask("POST", "/result", other, json={"process": {"process_graph": call}})
+        assert answer.status_code == status, answer.text
+    for name in ("mean_red", "private_red"):
+        assert server.ask("DELETE", f"/process_graphs/{name}", token).status_code == 204
+
+
+def test_a_taken_port_is_told(server: Served, catalog: Path, tmp_path: Path) -> None:
+    port = server.url.rpartition(":")[2].partition("/")[0]
+    options = ["--catalog", str(catalog), "--port", port, "--storage", str(tmp_path / "storage")]
+    done = subprocess.run(
+        [sys.executable, "-c", "from acreage.cli.main import main; main()", "serve", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Nothing can listen at 127.0.0.1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "storage").exists()
+
+
 def test_validation_lists_all_problems(server: Served, token: str) -> None:
     graph = mean_graph()
     graph["process_graph"]["load"]["arguments"]["bands"] = ["B99"]
@@ -210,6 +250,8 @@ def test_uploaded_files_are_loaded(server: Served, token: str) -> None:
     answer = server.ask("POST", "/result", token, json={"process": {"process_graph": graph}})
     assert answer.status_code == 200, answer.text
     assert answer.content[1:4] == b"HDF"
+    others = server.ask("POST", "/result", server.login("dora"), json={"process": {"process_graph": graph}})
+    assert (others.status_code, others.json()["code"]) == (404, "FileNotFound")
     graph["load"]["arguments"]["paths"] = ["../x.tif"]
     wrong = server.ask("POST", "/result", token, json={"process": {"process_graph": graph}})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "FilePathInvalid")

@@ -49,6 +49,7 @@ def create_app(server: Server) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        server.requests.sweep()
         server.dispatcher.start()
         try:
             yield

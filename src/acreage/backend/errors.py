@@ -183,19 +183,6 @@ class ResultLinkInvalid(ApiError):
     http_status = 403
 
 
-class FileNotFound(ApiError):
-    """The user's files have none under this path."""
-
-    code = "FileNotFound"
-    http_status = 404
-
-
-class FilePathInvalid(ApiError):
-    """A path that no file of a user can have."""
-
-    code = "FilePathInvalid"
-
-
 class FolderOperationUnsupported(ApiError):
     """What can be done with files only was asked of a folder."""
 

@@ -10,14 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from acreage.backend.errors import (
-    FileNotFound,
-    FilePathInvalid,
-    FolderOperationUnsupported,
-    StorageQuotaExceeded,
-)
+from acreage.backend.errors import FolderOperationUnsupported, StorageQuotaExceeded
 from acreage.backend.jobs.logs import timestamp
 from acreage.backend.storage import Storage, user_path
+from acreage.core.errors import FileNotFound, FilePathInvalid
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from acreage.core.errors import AcreageError
 
 _POLL_S = 0.05
 _WAITING = 50
+# Time for an answer to be sent.
+_KEPT_S = 3600.0
 
 
 class RequestFailed(AcreageError):
@@ -110,9 +114,16 @@ class SyncRequests:
             await asyncio.sleep(_POLL_S)
         return status
 
-    def stop(self) -> None:
-        """End all."""
-        for child in self._children.values():
-            child.stop()
+    def sweep(self) -> None:
+        """Remove what dead servers left: only what is old, since others may be computing here."""
+        oldest = time.time() - self.timeout_s - _KEPT_S
         for left in self.folder.iterdir():
-            shutil.rmtree(left, ignore_errors=True)
+            with suppress(OSError):
+                if left.stat().st_mtime < oldest:
+                    shutil.rmtree(left, ignore_errors=True)
+
+    def stop(self) -> None:
+        """End all that this server computes."""
+        for name, child in list(self._children.items()):
+            child.stop()
+            JobFolder(self.folder / name).remove()

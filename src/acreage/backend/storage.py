@@ -9,8 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from acreage.backend.errors import FilePathInvalid
-from acreage.core.errors import WriteFailed
+from acreage.core.errors import FilePathInvalid, WriteFailed
 
 _LONGEST = 1000
 _KEY_BYTES, _KEY_WAIT_S = 32, 2.0

@@ -30,6 +30,8 @@ from acreage.engine.tolerance import Tolerance
 from acreage.engine.user_files import FolderWorkspace, UserFiles
 
 _TELL_EVERY_S = 0.5
+_TOO_DEEP = "The process graph is nested too deeply. Put fewer process graphs into each other."
+_NO_MEMORY = "The job ran out of memory. Ask for less at once, or for more with the option `memory`."
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def run_job(folder: Path, catalog: str) -> None:
         log.add("error", str(error), code=error.code)
         outcome = _failed(error.code, str(error), error.http_status, started)
     except (MemoryError, RecursionError) as error:
-        message = f"The job ran out of memory: {error}." if isinstance(error, MemoryError) else "Too deep."
+        message = _TOO_DEEP if isinstance(error, RecursionError) else f"{_NO_MEMORY} ({error})"
         log.add("error", message, code="Internal")
         outcome = _failed("Internal", message, 500, started)
     except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import os
+import socket
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -68,11 +70,12 @@ def serve(
     settings, of_server = load_settings(), load_server_settings()
     console = Console(stderr=True)
     accounts, reachable = accounts_of(user or [], of_server.users), others_reach(host, of_server)
-    if not accounts and of_server.oidc is None and not reachable:
+    invented = not accounts and of_server.oidc is None and not reachable
+    if invented:
         accounts = {DEFAULT_USER: DEFAULT_USER}
-        console.print(f"No account is given; log in as {DEFAULT_USER} with the password {DEFAULT_USER}")
     if reachable:
         refuse_weak(accounts, has_providers=of_server.oidc is not None)
+    check_free(host, port)
     source = catalog or settings.catalog
     runners = probing_runners(settings)
     work = EngineWork(catalog_at(catalog, settings), str(source), settings, runners)
@@ -81,6 +84,8 @@ def serve(
     server = make_server(of_server, work, storage, accounts, trusted=alone)
     logging.getLogger("acreage").setLevel(logging.INFO)
     log_as(of_server.log_format)
+    if invented:
+        console.print(f"No account is given; log in as {DEFAULT_USER} with the password {DEFAULT_USER}")
     with runners[False], runners[True]:
         uvicorn.run(
             create_app(server),
@@ -92,6 +97,24 @@ def serve(
             timeout_graceful_shutdown=10,
             server_header=False,
         )
+
+
+def check_free(host: str, port: int) -> None:
+    """Refuse an address where nothing can listen, before anything is made for it.
+
+    Raises:
+        InvalidInput: the port is taken or not allowed, or the address is none of this machine.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number and number > 0 else str(error)
+        raise InvalidInput(
+            f"Nothing can listen at {host}, port {port}: {reason}.",
+            hint="Give another --host or --port; port 0 takes any free one.",
+        ) from error
 
 
 def probing_runners(settings: Settings) -> dict[bool, ProcessUdfRunner]:

@@ -16,7 +16,6 @@ from acreage.backend.accounts.users import User
 from acreage.backend.jobs.dispatcher import use_of
 from acreage.backend.jobs.documents import media_type
 from acreage.backend.jobs.folder import JobFolder, JobSpec
-from acreage.backend.remote import AddressRefused
 from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, body_object
 from acreage.backend.server import Server
 from acreage.core.errors import (
@@ -30,7 +29,7 @@ from acreage.core.errors import (
 from acreage.engine.parser import unwrap
 
 router = APIRouter(tags=["data processing"])
-_OF_A_GRAPH = (ProcessGraphError, CatalogError, MemoryBudgetExceeded, UdfError, AddressRefused)
+_OF_A_GRAPH = (ProcessGraphError, CatalogError, MemoryBudgetExceeded, UdfError)
 _NOT_OPTIONS = {"process", "plan", "budget", "log_level", "title", "description"}
 
 

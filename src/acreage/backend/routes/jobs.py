@@ -14,7 +14,6 @@ from acreage.backend.database.tables import JobRow
 from acreage.backend.errors import (
     BillingPlanInvalid,
     BudgetInvalid,
-    FileNotFound,
     JobNotFinished,
     PaymentRequired,
     RequestInvalid,
@@ -35,6 +34,7 @@ from acreage.backend.routes.common import (
 )
 from acreage.backend.server import Server, check_nodes
 from acreage.backend.storage import user_path
+from acreage.core.errors import FileNotFound
 from acreage.core.tariff import Use
 from acreage.engine.parser import unwrap
 

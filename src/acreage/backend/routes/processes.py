@@ -40,7 +40,7 @@ def processes(request: Request, limit: Limit = None, after: After = None) -> dic
     }
 
 
-@router.get("/processes/{namespace}", tags=["processes", "hidden"])
+@router.get("/processes/{namespace}", tags=["processes"])
 def processes_of_namespace(
     request: Request, server: ServerPart, namespace: str, limit: Limit = None, after: After = None
 ) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def processes_of_namespace(
     return {"processes": [_with_id(p) for p in found], "links": page_links(request, more, limit)}
 
 
-@router.get("/processes/{namespace}/{process_id}", tags=["processes", "hidden"])
+@router.get("/processes/{namespace}/{process_id}", tags=["processes"])
 def process_of_namespace(server: ServerPart, namespace: str, process_id: str) -> dict[str, Any]:
     """One process of a namespace, its graph included where a user made it public."""
     if namespace == "backend":

@@ -42,12 +42,34 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+def checked_addresses(host: str, port: int, allowed: Collection[str] = ()) -> list[str]:
+    """The IP addresses of a host that users may reach.
+
+    Args:
+        host: name or IP address.
+        port: of the connection.
+        allowed: hosts that may be private, as `name` or `name:port`; `*` is all.
+
+    Raises:
+        AddressRefused: one of them is not of the public internet.
+        socket.gaierror, UnicodeError: the name has none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not {"*", host, f"{host}:{port}"} & set(allowed) and not all(map(is_public, addresses)):
+        raise AddressRefused(
+            f"{host} is not on the public internet.",
+            hint="Upload the file, or put it on a public server.",
+        )
+    return addresses
+
+
 class PublicTransport(Transport):
     """A transport that reaches public addresses only, without proxies and without logins from `.netrc`.
 
     Args:
         policy: limits and patience.
-        allowed: hosts that may be reached although they are private, as `name` or `name:port`.
+        allowed: hosts that may be reached although they are private, as `name` or `name:port`; `*` is all.
     """
 
     def __init__(self, policy: Policy | None = None, allowed: Collection[str] = ()) -> None:
@@ -110,15 +132,9 @@ class _Guarded:
     def _new_conn(self: Any) -> socket.socket:
         host, port = self.host, self.port
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = checked_addresses(host, port, self.allowed)
         except (socket.gaierror, UnicodeError) as error:
             raise NameResolutionError(host, self, socket.gaierror(str(error))) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        if not {host, f"{host}:{port}"} & self.allowed and not all(map(is_public, addresses)):
-            raise AddressRefused(
-                f"{host} is not on the public internet.",
-                hint="Upload the file, or put it on a public server.",
-            )
         try:
             # The very address that was checked: the name may point elsewhere a moment later.
             return create_connection(

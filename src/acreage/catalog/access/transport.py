@@ -97,18 +97,23 @@ class Transport:
             return self._range_threads
 
     def document(
-        self, address: str, headers: Mapping[str, str] | None = None, access: Access | None = None
+        self,
+        address: str,
+        headers: Mapping[str, str] | None = None,
+        access: Access | None = None,
+        *,
+        most_bytes: int = _DOCUMENT_LIMIT,
     ) -> bytes:
         """A whole document, such as JSON.
 
         Raises:
-            AccessFailed: it cannot be had; the message names the address without its query.
+            AccessFailed: it cannot be had, or is larger; the message names the address without its query.
         """
 
         def take(reply: Reply, deadline: float) -> bytes:
             if reply.status != 200:
                 raise AccessFailed(f"{shown(address)} answers HTTP {reply.status}.", status=reply.status)
-            return b"".join(self.body(reply, deadline, _DOCUMENT_LIMIT, decode=True))
+            return b"".join(self.body(reply, deadline, most_bytes, decode=True))
 
         return self.fetch(address, access or Access(), take, lambda: headers or {})
 
