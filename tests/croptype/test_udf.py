@@ -59,10 +59,10 @@ def test_every_pixel_gets_what_the_model_says_of_its_series(
     assert result.dtype == np.uint8
     assert result["bands"].values.tolist() == ["class", "confidence"]
     np.testing.assert_array_equal(result.sel(bands="class").values.ravel(), codes)
-    np.testing.assert_array_equal(
-        result.sel(bands="confidence").values.ravel(),
-        np.rint(100 * probabilities.max(axis=1)).astype(np.uint8),
-    )
+    # Batches of another shape differ in the last bits of a probability, which may round to the next percent.
+    percent = 100 * probabilities.max(axis=1)
+    confidence = result.sel(bands="confidence").values.ravel()
+    assert (np.abs(confidence - percent) <= 0.5 + 1e-3).all(), (confidence, percent)
     assert set(codes.tolist()) == {3, 17}
 
 
