@@ -103,9 +103,12 @@ def _planning(part: PartResult) -> Iterator[Goal]:
 
 
 def _dask(part: PartResult) -> Iterator[Goal]:
-    if len(part.rows) > 1:
-        ratio = paired_ratio(part.rows[0].wall_seconds, part.rows[-1].wall_seconds).median
-        yield Goal("Two Dask workers: at least 1.8 x one", f"{ratio:.2f} x", ratio >= 1.8)
+    for case in dict.fromkeys(r.case for r in part.rows):
+        one, two = part.find(case, "1 worker"), part.find(case, "2 workers")
+        if one is not None and two is not None:
+            ratio = paired_ratio(one.wall_seconds, two.wall_seconds).median
+            what = case.partition(",")[0]
+            yield Goal(f"Two Dask workers, {what}: at least 1.8 x one", f"{ratio:.2f} x", ratio >= 1.8)
 
 
 _FINDERS: Mapping[str, Callable[[PartResult], Iterator[Goal]]] = {

@@ -151,7 +151,9 @@ def _facts(part: PartResult) -> list[str]:
     told = []
     for row in part.rows:
         if "same_bytes" in row.facts:
-            told.append(f"- All outputs have {'the same' if row.facts['same_bytes'] else 'OTHER'} bytes.")
+            told.append(
+                f"- {row.case}: all outputs have {'the same' if row.facts['same_bytes'] else 'OTHER'} bytes."
+            )
         if "pixels_per_second" in row.facts:
             told.append(f"- {row.case}, {row.name}: {row.facts['pixels_per_second']:,.0f} pixels a second.")
         if "amplification" in row.facts:

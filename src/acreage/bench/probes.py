@@ -104,7 +104,9 @@ def script(folder: str, module: str, arguments: Mapping[str, Any]) -> dict[str, 
     return found
 
 
-def dask(folder: str, archive: str, area: list[float], season: str, repeat: int) -> dict[str, Any]:
+def dask(
+    folder: str, archive: str, area: list[float], season: str, repeat: int, model: str | None
+) -> dict[str, Any]:
     """`measure` of benchmarks/dask_scaling.py on a part of an archive."""
     from dataclasses import replace
 
@@ -116,7 +118,9 @@ def dask(folder: str, archive: str, area: list[float], season: str, repeat: int)
     part = replace(whole.settings, area=(west, south, east, north), season=Season.parse(season))
     sys.path.insert(0, folder)
     scaling = importlib.import_module("dask_scaling")
-    found: dict[str, Any] = asdict(scaling.measure(Archive(whole.folder, part), repeat))
+    found: dict[str, Any] = asdict(
+        scaling.measure(Archive(whole.folder, part), repeat, model=None if model is None else Path(model))
+    )
     return found
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from acreage.bench.jobs import centred
 from acreage.bench.results import PartResult, Row
 from acreage.bench.setup import Bench, answer, probe
+from acreage.bench.tile import default_model
 
-_DASK_M = 5000.0  # side of the square
+_DASK_M = {"map": 10_000.0, "cube": 5000.0}  # side of the square
 
 
 def measure_inference(bench: Bench) -> PartResult:
@@ -34,28 +35,29 @@ def measure_inference(bench: Bench) -> PartResult:
 
 
 def measure_dask(bench: Bench) -> PartResult:
-    """One and two Dask workers, as benchmarks/dask_scaling.py measures them."""
-    about = "the preprocessing by Dask distributed, one and two workers of a thread; memory of both clusters"
+    """One and two Dask workers, as benchmarks/dask_scaling.py measures them: a map, and the cube alone."""
+    about = "a map and its cube by Dask distributed, one and two workers of a thread; memory of both clusters"
     missing = _missing(bench, "dask_scaling")
     if missing:
         return PartResult("dask", about, (), (("dask", missing),))
-    bench.tell("Dask workers")
-    area = centred(bench.area, min(_DASK_M, bench.area.width * 10.0))
-    arguments = {
-        "folder": str(bench.scripts),
-        "archive": str(bench.folder("clear")),
-        "area": list(area.bounds),
-        "season": str(bench.season),
-        "repeat": bench.rounds,
-    }
-    measured = bench.run(lambda folder: probe("dask", **arguments))
-    told = answer(measured)
-    case = f"{area.width / 100:g} km, {told['windows']} windows"
-    rows = (
-        Row(case, "1 worker", (), tuple(told["one"]), (), {"same_bytes": told["same_bytes"]}),
-        Row(case, "2 workers", (), tuple(told["two"]), (measured.peak_memory,)),
-    )
-    return PartResult("dask", about, rows)
+    rows: list[Row] = []
+    for what, model in (("map", default_model(bench)), ("cube", None)):
+        bench.tell(f"Dask workers, {what}")
+        area = centred(bench.area, min(_DASK_M[what], bench.area.width * 10.0))
+        arguments = {
+            "folder": str(bench.scripts),
+            "archive": str(bench.folder("clear")),
+            "area": list(area.bounds),
+            "season": str(bench.season),
+            "repeat": bench.rounds,
+            "model": None if model is None else str(model),
+        }
+        measured = bench.run(lambda folder, given=arguments: probe("dask", **given))
+        told = answer(measured)
+        case = f"{what}, {area.width / 100:g} km, {told['windows']} windows"
+        rows.append(Row(case, "1 worker", (), tuple(told["one"]), (), {"same_bytes": told["same_bytes"]}))
+        rows.append(Row(case, "2 workers", (), tuple(told["two"]), (measured.peak_memory,)))
+    return PartResult("dask", about, tuple(rows))
 
 
 def _missing(bench: Bench, module: str) -> str:
