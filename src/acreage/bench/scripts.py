@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from acreage.bench.jobs import centred
@@ -52,12 +53,16 @@ def measure_dask(bench: Bench) -> PartResult:
             "repeat": bench.rounds,
             "model": None if model is None else str(model),
         }
-        measured = bench.run(lambda folder, given=arguments: probe("dask", **given))
+        measured = bench.run(_always(probe("dask", **arguments)))
         told = answer(measured)
         case = f"{what}, {area.width / 100:g} km, {told['windows']} windows"
         rows.append(Row(case, "1 worker", (), tuple(told["one"]), (), {"same_bytes": told["same_bytes"]}))
         rows.append(Row(case, "2 workers", (), tuple(told["two"]), (measured.peak_memory,)))
     return PartResult("dask", about, tuple(rows))
+
+
+def _always(command: list[str]) -> Callable[[Path], list[str]]:
+    return lambda folder: command
 
 
 def _missing(bench: Bench, module: str) -> str:

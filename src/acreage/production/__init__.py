@@ -1,0 +1,1 @@
+"""Planning and producing a continent: a ledger of tiles over several back ends."""
