@@ -303,7 +303,13 @@ def _told(address: BucketAddress, what: str) -> Iterator[None]:
         FileNotFound, RangeNotSatisfiable, ResultStoreFailed
     """
     try:
-        yield
+        try:
+            yield
+        except Boto3Error as error:
+            # Transfers tell what the store answered within a text of their own, with names of our files.
+            if isinstance(error.__context__, ClientError):
+                raise error.__context__ from None
+            raise
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         if code in _ABSENT:
