@@ -12,8 +12,9 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event, select, text
+from sqlalchemy import URL, Engine, create_engine, event, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -69,9 +70,7 @@ def open_database(address: str) -> Database:
         InvalidInput: it cannot be reached, or was made by a later release.
     """
     try:
-        url = make_url(address)
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
+        url = url_of(address)
         # Parameters of statements are what users sent: they have no place in a log.
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, **_options(url.drivername))
     except (ArgumentError, ImportError, ValueError) as error:
@@ -96,6 +95,21 @@ def open_database(address: str) -> Database:
         # The driver's text, and not the address, which holds a password.
         raise InvalidInput(f"The database cannot be used: {getattr(error, 'orig', error)}.") from error
     return Database(engine)
+
+
+def url_of(address: str) -> URL:
+    """The address of a database with the driver that is used here.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    url = make_url(address)
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def known_revisions() -> set[str]:
+    """Revisions of tables that this release can bring to its own."""
+    return {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
