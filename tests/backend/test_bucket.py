@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import signal
@@ -13,28 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import httpx
 import psutil
 import pytest
 import requests
 from botocore.config import Config
-from pydantic import HttpUrl
+from tests.support.in_process import ask, engineless
 from tests.support.oidc_server import Served, running_server, small_graph, tiny_catalog
 from tests.support.servers.faulty import Answer, Fault, Request
 from tests.support.servers.s3 import BUCKET, REGION, S3Server, s3_server
 
 from acreage.backend.accounts.users import Accounts, Passwords, User
-from acreage.backend.app import create_app
 from acreage.backend.bucket import Bucket, BucketAddress
 from acreage.backend.database.session import open_database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.errors import ResultStoreFailed
 from acreage.backend.housekeeping import Housekeeper, Limits
 from acreage.backend.jobs.store import JobStore
-from acreage.backend.server import make_server
-from acreage.backend.settings import ServerSettings
 from acreage.backend.storage import Storage
-from acreage.backend.work import Work
 from acreage.core.errors import FileNotFound, InvalidInput
 
 DENIED = Fault(Answer(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>"))
@@ -199,17 +193,14 @@ def swept(store: JobStore, folder: Path, bucket: Bucket) -> None:
     Housekeeper(store, Storage.at(folder), bucket, limits, lambda: None, lambda ids: ids).round()
 
 
-def test_links_may_lead_to_the_store_itself(
-    bucket: Bucket, s3: S3Server, archive: Path, tmp_path: Path
-) -> None:
-    settings = ServerSettings(
+def test_links_may_lead_to_the_store_itself(bucket: Bucket, s3: S3Server, tmp_path: Path) -> None:
+    server = engineless(
+        tmp_path / "s",
         results=str(bucket.address),
-        results_endpoint=HttpUrl(s3.address),
+        results_endpoint=s3.address,
         results_region=REGION,
         results_redirect=True,
     )
-    server = make_server(settings, Engineless(), tmp_path / "s", {"anna": "secret"})
-    server.accounts.known(User("anna", "anna", "basic"))
     job = server.jobs.create("anna", process={}, options={})
     (tmp_path / "a b.tif").write_bytes(b"content")
     assert server.bucket is not None
@@ -219,23 +210,13 @@ def test_links_may_lead_to_the_store_itself(
         assert row is not None
         row.status, row.attempt, row.result = "finished", 1, {"place": "1-a", "files": [{"name": "a b.tif"}]}
     query = {"user": "anna", "attempt": "1", **server.signer.sign("anna", job.id, "1", "a b.tif")}
-
-    async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(app=create_app(server))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.get(f"/jobs/{job.id}/results/assets/a b.tif", params=query)
-
-    answer = asyncio.run(asked())
+    answer = ask(server, f"/jobs/{job.id}/results/assets/a b.tif", params=query)
     assert answer.status_code == 307
     address = answer.headers["location"]
     assert address.startswith(s3.address)
     assert requests.get(address, timeout=60).content == b"content"
     assert requests.get(address.replace("Signature=", "Signature=0"), timeout=60).status_code == 403
     server.database.close()
-
-
-class Engineless(Work):
-    """A server that computes nothing."""
 
 
 def test_what_no_record_names_is_swept_and_nothing_else(bucket: Bucket, s3: S3Server, tmp_path: Path) -> None:
