@@ -14,9 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.accounts.users import Accounts, Passwords, User
 from acreage.backend.database.session import Database, open_database
 from acreage.backend.database.tables import JobRow
+from acreage.backend.disk import Disk
 from acreage.backend.jobs.dispatcher import Dispatcher, DispatcherLimits
 from acreage.backend.jobs.folder import JobFolder, JobSpec
 from acreage.backend.jobs.instances import Instances
@@ -52,12 +54,20 @@ def prepare(job: JobRow) -> JobSpec:
 
 @contextmanager
 def dispatching(
-    database: Database, folder: Path, tariff: Tariff | None = None, **limits: Any
+    database: Database,
+    folder: Path,
+    tariff: Tariff | None = None,
+    budget: float | None = None,
+    reserve: int = 0,
+    **limits: Any,
 ) -> Iterator[Dispatcher]:
     store = JobStore(database, per_user=100, attempts=2, lease=timedelta(seconds=30))
     limited = DispatcherLimits(**{"at_once": 2, "timeout_s": 60.0, "lease_s": 30.0, **limits})
     instances = Instances(folder / "instances")
-    made = Dispatcher(store, folder / "jobs", command, prepare, tariff or Tariff(), limited, instances)
+    folder.mkdir(exist_ok=True)
+    budgets = Budgets(database, tariff or Tariff(), budget)
+    disk = Disk(folder, reserve)
+    made = Dispatcher(store, folder / "jobs", command, prepare, budgets, limited, instances, disk)
     made.start()
     try:
         yield made
@@ -192,12 +202,3 @@ def test_the_jobs_of_a_killed_server_are_taken_back_at_once(database: Database, 
     with dispatching(database, tmp_path) as dispatcher:
         assert ended(dispatcher, job.id).status == "finished"
         assert "server was lost" in messages(dispatcher, job.id)
-
-
-def test_old_jobs_go_with_their_files(database: Database, tmp_path: Path) -> None:
-    with dispatching(database, tmp_path) as dispatcher:
-        job_id = started(dispatcher)
-        ended(dispatcher, job_id)
-    with dispatching(database, tmp_path, retention=timedelta(0)) as dispatcher:
-        until(lambda: not dispatcher.store.listed("anna", 1)[0])
-        until(lambda: not (tmp_path / "jobs" / job_id).exists())

@@ -11,13 +11,14 @@ import psutil
 import pytest
 from tests.backend.test_dispatcher import GRAPH, command
 
+from acreage.backend.disk import Disk
 from acreage.backend.jobs.folder import JobSpec
 from acreage.backend.requests import RequestFailed, SyncRequests
 
 
 def made(folder: Path, timeout_s: float = 60.0) -> SyncRequests:
     folder.mkdir(exist_ok=True)
-    return SyncRequests(folder, command, at_once=2, timeout_s=timeout_s)
+    return SyncRequests(folder, command, at_once=2, timeout_s=timeout_s, disk=Disk(folder))
 
 
 def spec(**options: object) -> JobSpec:

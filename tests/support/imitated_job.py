@@ -30,7 +30,7 @@ def main() -> None:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (attempt.parent / "helper.pid").write_text(str(child.pid))
     until = time.monotonic() + options.get("seconds", 0.0)
-    place.tell_progress(0.5)
+    place.tell_progress(0.5, options.get("source_pixels", 0))
     while time.monotonic() < until:
         sum(range(10_000))
     if how == "killed" or (how == "killed once" and place.attempt == 1):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +44,13 @@ class Served:
         url: of its API.
         storage: its files.
         output: what it and its processes print.
+        pid: of its process.
     """
 
     url: str
     storage: Path
     output: Path
+    pid: int = 0
 
     def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> requests.Response:
         """One request."""
@@ -78,18 +80,27 @@ class Served:
 
 
 @contextmanager
-def running_server(folder: Path, catalog: Path, **environment: str) -> Iterator[Served]:
-    """A server with the accounts of `ACCOUNTS`, and settings as environment variables."""
+def running_server(
+    folder: Path, catalog: Path, *, within: Sequence[str] = (), **environment: str
+) -> Iterator[Served]:
+    """A server with the accounts of `ACCOUNTS`, and settings as environment variables.
+
+    Args:
+        folder: for its files.
+        catalog: that it serves.
+        within: a command that runs it.
+        environment: settings.
+    """
     port = free_port()
     accounts = folder / "accounts"
     accounts.write_text("# for tests\n" + "".join(f"{n}:{p}\n" for n, p in ACCOUNTS.items()))
-    command = [sys.executable, "-c", "from acreage.cli.main import main; main()", "serve"]
+    command = [*within, sys.executable, "-c", "from acreage.cli.main import main; main()", "serve"]
     command += ["--catalog", str(catalog), "--port", str(port), "--storage", str(folder / "storage")]
     own = {"ACREAGE_SERVER_USERS": str(accounts), "ACREAGE_CACHE": str(folder / "cache"), **environment}
     output = folder / "output.txt"
     with output.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **own})
-    served = Served(f"http://127.0.0.1:{port}", folder / "storage", output)
+    served = Served(f"http://127.0.0.1:{port}", folder / "storage", output, process.pid)
     try:
         _wait(served, process)
         yield served

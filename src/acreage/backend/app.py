@@ -15,8 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from acreage import __version__
+from acreage.backend.disk import is_full
 from acreage.backend.errors import (
     ApiError,
+    DiskFull,
     FeatureUnsupported,
     NotFound,
     RequestInvalid,
@@ -34,6 +36,7 @@ from acreage.backend.routes import (
     jobs,
     operations,
     processes,
+    results,
     services,
 )
 from acreage.backend.server import Server
@@ -41,7 +44,18 @@ from acreage.core.errors import AcreageError
 
 _log = logging.getLogger("acreage.backend")
 _EXPOSED = ("Location", "OpenEO-Identifier", "OpenEO-Costs", "Link", "Retry-After")
-_ROUTERS = (capabilities, accounts, collections, processes, compute, jobs, services, files, operations)
+_ROUTERS = (
+    capabilities,
+    accounts,
+    collections,
+    processes,
+    compute,
+    jobs,
+    results,
+    services,
+    files,
+    operations,
+)
 
 
 def create_app(server: Server) -> FastAPI:
@@ -49,11 +63,12 @@ def create_app(server: Server) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        server.requests.sweep()
         server.dispatcher.start()
+        server.housekeeper.start()
         try:
             yield
         finally:
+            server.housekeeper.stop()
             server.dispatcher.stop()
             server.requests.stop()
             server.database.close()
@@ -129,7 +144,12 @@ def _http_error(error: Exception) -> AcreageError:
     return found
 
 
-def _storage(_: Exception) -> AcreageError:
+def _storage(error: Exception) -> AcreageError:
+    if is_full(error):
+        return DiskFull(
+            "The server's disk is full; nothing was changed.",
+            hint="Try again when those who run the server have made room.",
+        )
     return StorageFailure("The server cannot read or write what it keeps.", hint="Try again later.")
 
 

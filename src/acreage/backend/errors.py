@@ -202,6 +202,31 @@ class StorageFailure(ApiError):
     http_status = 507
 
 
+class DiskFull(StorageFailure):
+    """There is no room left where the server keeps its files."""
+
+
+class ResultStoreFailed(ApiError):
+    """The bucket of results cannot be used."""
+
+    code = "StorageFailure"
+    http_status = 503
+
+
+class ResultsExpired(ApiError):
+    """The results of a job were deleted, as the server does after some days."""
+
+    code = "ResultsExpired"
+    http_status = 410
+
+
+class RangeNotSatisfiable(ApiError):
+    """A file has no such range."""
+
+    code = "RangeNotSatisfiable"
+    http_status = 416
+
+
 class ServiceNotFound(ApiError):
     """The user has no service with this id."""
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from acreage.backend.disk import Disk
 from acreage.backend.errors import FolderOperationUnsupported, StorageQuotaExceeded
 from acreage.backend.jobs.logs import timestamp
 from acreage.backend.storage import Storage, user_path
@@ -23,10 +24,12 @@ class UserFiles:
     Attributes:
         storage: of the server.
         quota: bytes of one user at most.
+        disk: of the storage.
     """
 
     storage: Storage
     quota: int
+    disk: Disk
 
     def listed(self, user_id: str) -> list[dict[str, Any]]:
         """All files of a user, by path."""
@@ -59,7 +62,9 @@ class UserFiles:
 
         Raises:
             FilePathInvalid, StorageQuotaExceeded
+            DiskFull: there is no room.
         """
+        self.disk.check()
         folder = self.storage.files_of(user_id)
         place = user_path(folder, path)
         if place.is_dir():

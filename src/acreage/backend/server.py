@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 
+from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.accounts.oidc import Providers
 from acreage.backend.accounts.users import Accounts, Passwords
-from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.session import Database, installation_of, open_database
 from acreage.backend.database.tables import JobRow
+from acreage.backend.disk import Disk
 from acreage.backend.errors import ProcessGraphComplexity
 from acreage.backend.files import UserFiles
+from acreage.backend.housekeeping import Housekeeper, Limits
 from acreage.backend.jobs.dispatcher import Dispatcher, DispatcherLimits
 from acreage.backend.jobs.folder import JobSpec
 from acreage.backend.jobs.instances import Instances
@@ -32,6 +36,9 @@ from acreage.backend.work import Work
 from acreage.core.tariff import Tariff, read_tariff
 from acreage.engine.parser import unwrap
 from acreage.engine.user_processes import expand
+
+if TYPE_CHECKING:
+    from acreage.backend.bucket import Bucket
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,10 @@ class Server:
         requests: runs synchronous requests.
         services: map tiles of users.
         signer: of links.
-        tariff: what things cost.
+        budgets: what things cost, and what users may spend.
+        bucket: of results; None: they lie in the storage folder.
+        disk: of the storage.
+        housekeeper: removes what is old.
     """
 
     settings: ServerSettings
@@ -68,7 +78,15 @@ class Server:
     requests: SyncRequests
     services: Services
     signer: Signer
-    tariff: Tariff
+    budgets: Budgets
+    bucket: Bucket | None
+    disk: Disk
+    housekeeper: Housekeeper
+
+    @property
+    def tariff(self) -> Tariff:
+        """What things cost."""
+        return self.budgets.tariff
 
     @property
     def plan(self) -> str:
@@ -112,14 +130,18 @@ def make_server(
         InvalidInput, WriteFailed: something cannot be used.
     """
     storage = Storage.at(folder)
+    disk = Disk(storage.root, int(settings.disk_reserve))
     database = open_database(settings.database or storage.database)
+    installation = installation_of(database)
+    storage.claim(installation)
+    bucket = _bucket_of(settings, installation)
     known = Passwords.of(passwords, storage.secret())
     accounts = Accounts(database, known, timedelta(days=settings.token_days), trusted)
     processes = StoredProcesses(database, partial(fetch_json, private=settings.private_addresses))
     tariff = Tariff() if settings.tariff is None else read_tariff(settings.tariff)
-    jobs = JobStore(
-        database, settings.jobs_per_user, settings.job_attempts, timedelta(seconds=settings.lease_s)
-    )
+    budgets = Budgets(database, tariff, settings.user_budget)
+    lease = timedelta(seconds=settings.lease_s)
+    jobs = JobStore(database, settings.jobs_per_user, settings.job_attempts, lease, budgets)
     providers = Providers.read(settings.oidc)
 
     def prepare(job: JobRow) -> JobSpec:
@@ -132,21 +154,23 @@ def make_server(
             job.options or {},
             job.log_level,  # type: ignore[arg-type]
             str(storage.files_of(job.user_id)),
+            bucket=None if bucket is None else asdict(bucket.address),
+            place=f"{job.attempt}-{secrets.token_hex(8)}",
         )
 
-    retention = timedelta(days=settings.retention_days) if settings.retention_days else None
-    limits = DispatcherLimits(settings.jobs_at_once, settings.job_timeout_s, settings.lease_s, retention)
-    dispatcher = Dispatcher(
-        jobs, storage.jobs, work.command, prepare, tariff, limits, Instances(storage.instances)
-    )
+    limits = DispatcherLimits(settings.jobs_at_once, settings.job_timeout_s, settings.lease_s)
+    instances = Instances(storage.instances)
+    dispatcher = Dispatcher(jobs, storage.jobs, work.command, prepare, budgets, limits, instances, disk)
     requests = SyncRequests(
-        storage.requests, work.command, settings.requests_at_once, settings.sync_timeout_s
+        storage.requests, work.command, settings.requests_at_once, settings.sync_timeout_s, disk
     )
+    services = Services(database, storage.tiles)
+    housekeeper = Housekeeper(jobs, storage, bucket, _kept(settings), requests.sweep, services.existing)
     return Server(
         settings,
         work,
         storage,
-        UserFiles(storage, int(settings.upload_bytes)),
+        UserFiles(storage, int(settings.upload_bytes), disk),
         database,
         accounts,
         providers,
@@ -154,10 +178,37 @@ def make_server(
         jobs,
         dispatcher,
         requests,
-        Services(database, storage.root / "tiles"),
+        services,
         Signer(storage.secret(), settings.link_days * 86400),
-        tariff,
+        budgets,
+        bucket,
+        disk,
+        housekeeper,
     )
+
+
+def _kept(settings: ServerSettings) -> Limits:
+    def days(value: float) -> timedelta | None:
+        return timedelta(days=value) if value else None
+
+    return Limits(days(settings.results_days), days(settings.retention_days), int(settings.tiles_bytes))
+
+
+def _bucket_of(settings: ServerSettings, installation: str) -> Bucket | None:
+    """The bucket that the settings name, which this installation alone writes.
+
+    Raises:
+        InvalidInput, ResultStoreFailed: it cannot be used.
+    """
+    if settings.results is None:
+        return None
+    from acreage.backend.bucket import Bucket, BucketAddress  # it takes a while, and few have one
+
+    endpoint = None if settings.results_endpoint is None else str(settings.results_endpoint)
+    address = BucketAddress.of(settings.results, endpoint, settings.results_region, settings.results_profile)
+    bucket = Bucket(address)
+    bucket.claim(installation)
+    return bucket
 
 
 def check_nodes(document: Mapping[str, Any], most: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,11 @@ class Services:
         if key not in self._areas:
             self._areas[key] = find()
         return self._areas[key]
+
+    def existing(self, service_ids: Collection[str]) -> set[str]:
+        """Those of these ids that are of services."""
+        with self.database.read() as session:
+            return set(session.scalars(select(ServiceRow.id).where(ServiceRow.id.in_(service_ids))))
 
     def create(self, user_id: str, fields: Mapping[str, Any]) -> ServiceRow:
         """A new service.

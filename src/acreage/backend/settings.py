@@ -79,6 +79,57 @@ class ServerSettings(BaseSettings):
     retention_days: NonNegativeFloat = Field(
         default=0.0, description="Days after their end for which jobs and results are kept; 0: for ever."
     )
+    results_days: NonNegativeFloat = Field(
+        default=0.0,
+        description="Days after a job's end for which its results are kept; the job stays. 0: as the job.",
+    )
+    results: str | None = Field(
+        default=None,
+        description=(
+            "Bucket of an S3-compatible store for results of batch jobs, as `s3://bucket/prefix` "
+            "(docs/operations.md)."
+        ),
+        json_schema_extra={"default": "the storage folder"},
+    )
+    results_endpoint: HttpUrl | None = Field(
+        default=None,
+        description="Address of the store of `results`, where it is not AWS.",
+        json_schema_extra={"default": "AWS"},
+    )
+    results_region: str | None = Field(
+        default=None,
+        description="Region of the bucket of `results`.",
+        json_schema_extra={"default": "as AWS's own settings say"},
+    )
+    results_profile: str | None = Field(
+        default=None,
+        description="Profile of AWS's configuration files whose credentials are used for `results`.",
+        json_schema_extra={"default": "AWS's usual chain: `AWS_` variables, files, roles"},
+    )
+    results_redirect: bool = Field(
+        default=False,
+        description=(
+            "Whether links to results in a bucket lead clients to the store itself, by an address that is "
+            "signed for an hour; else the server passes the files on."
+        ),
+    )
+    disk_reserve: ByteSize = Field(
+        default=ByteSize(500_000_000),
+        description="Space that is kept free on the disk of the storage folder: below, jobs wait, and "
+        "uploads and synchronous requests are refused.",
+    )
+    tiles_bytes: ByteSize = Field(
+        default=ByteSize(5_000_000_000),
+        description="Size of the tiles of all map services that are kept; those unused for longest go first.",
+    )
+    user_budget: NonNegativeFloat | None = Field(
+        default=None,
+        description=(
+            "What a user may spend in all, in the tariff's currency; `acreage account` gives one user more "
+            "or less."
+        ),
+        json_schema_extra={"default": "no limit"},
+    )
     tariff: Path | None = Field(
         default=None,
         description="File with the prices of what jobs use (docs/server.md).",

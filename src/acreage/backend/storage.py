@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from acreage.core.errors import FilePathInvalid, WriteFailed
+from acreage.core.errors import FilePathInvalid, InvalidInput, WriteFailed
 
 _LONGEST = 1000
 _KEY_BYTES, _KEY_WAIT_S = 32, 2.0
@@ -43,6 +43,31 @@ class Storage:
                 f"The storage {root} cannot be used: {error.strerror}.", hint="Name another folder."
             ) from error
         return storage
+
+    def claim(self, installation: str) -> None:
+        """See that the folder belongs to an installation: what its database does not know is swept.
+
+        Raises:
+            InvalidInput: it is another's.
+            WriteFailed: it cannot be written.
+        """
+        path = self.root / "installation"
+        try:
+            if not path.exists():
+                path.write_text(installation, "utf-8")
+            found = path.read_text("utf-8").strip()
+        except OSError as error:
+            raise WriteFailed(f"{path} cannot be written: {error.strerror}.") from error
+        if found != installation:
+            raise InvalidInput(
+                f"The storage {self.root} belongs to another database.",
+                hint="Serve with the database that it was used with, or name another folder.",
+            )
+
+    @property
+    def tiles(self) -> Path:
+        """Tiles of map services."""
+        return self.root / "tiles"
 
     @property
     def jobs(self) -> Path:

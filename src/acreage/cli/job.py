@@ -9,10 +9,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from acreage.backend.disk import EXIT_FULL, WHAT_TO_DO, is_full
+from acreage.backend.errors import DiskFull
 from acreage.backend.jobs.children import die_with_parent
 from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
 from acreage.backend.jobs.logs import JobLog
@@ -31,6 +33,11 @@ from acreage.engine.user_files import FolderWorkspace, UserFiles
 
 _TELL_EVERY_S = 0.5
 _TOO_DEEP = "The process graph is nested too deeply. Put fewer process graphs into each other."
+_NO_ROOM = (
+    DiskFull.code,
+    f"The server's disk is full: the job could not write, and what it made was removed. {WHAT_TO_DO}",
+    DiskFull.http_status,
+)
 _NO_MEMORY = "The job ran out of memory. Ask for less at once, or for more with the option `memory`."
 
 
@@ -50,27 +57,59 @@ def run_job(folder: Path, catalog: str) -> None:
     logging.getLogger().handlers = [_ToJobLog(log)]
     started = time.monotonic()
     try:
-        outcome = _computed(place, spec, log, catalog)
+        outcome = _put_away(_computed(place, spec, log, catalog), place, spec)
     except AcreageError as error:
-        log.add("error", str(error), code=error.code)
-        outcome = _failed(error.code, str(error), error.http_status, started)
+        told = _NO_ROOM if is_full(error) else (error.code, str(error), error.http_status)
+        outcome = _failed(*told, started)
     except (MemoryError, RecursionError) as error:
         message = _TOO_DEEP if isinstance(error, RecursionError) else f"{_NO_MEMORY} ({error})"
-        log.add("error", message, code="Internal")
         outcome = _failed("Internal", message, 500, started)
     except OSError as error:
         message = f"The job could not read or write: {error.strerror or error}."
-        log.add("error", message, code="StorageFailure")
-        outcome = _failed("StorageFailure", message, 507, started)
+        told = _NO_ROOM if is_full(error) else ("StorageFailure", message, 507)
+        outcome = _failed(*told, started)
     except Exception as error:
-        # The trace is for those who run the server, in the file of what the process prints.
-        log.add("error", f"A fault of this software: {type(error).__name__}.", code="Internal")
-        place.end(_failed("Internal", f"A fault of this software: {type(error).__name__}.", 500, started))
-        raise
-    place.end(outcome)
+        if not is_full(error):
+            # The trace is for those who run the server, in the file of what the process prints.
+            _end(
+                place,
+                log,
+                _failed("Internal", f"A fault of this software: {type(error).__name__}.", 500, started),
+            )
+            raise
+        outcome = _failed(*_NO_ROOM, started)
+    _end(place, log, outcome)
     # Threads that still hold something must not keep the result waiting.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _put_away(outcome: Outcome, place: JobFolder, spec: JobSpec) -> Outcome:
+    """Put the results into the bucket, where there is one; only then the job has ended."""
+    if spec.bucket is None:
+        return outcome
+    from acreage.backend.bucket import Bucket, BucketAddress
+
+    files = [place.results / str(f["name"]) for f in outcome.files]
+    types = {str(f["name"]): str(f["type"]) for f in outcome.files}
+    Bucket(BucketAddress(**spec.bucket)).upload(spec.job_id, spec.place, files, types)
+    place.clear()
+    return replace(outcome, place=spec.place)
+
+
+def _end(place: JobFolder, log: JobLog, outcome: Outcome) -> None:
+    """Tell how the job ended, also on a disk that is full: what it made goes first."""
+    if outcome.error is not None:
+        place.clear()
+        log.add("error", str(outcome.error["message"]), code=outcome.error["code"])
+    try:
+        place.end(outcome)
+    except OSError as error:
+        place.clear()
+        try:
+            place.end(_failed(*_NO_ROOM, time.monotonic()) if is_full(error) else outcome)
+        except OSError:
+            os._exit(EXIT_FULL if is_full(error) else 1)
 
 
 def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Outcome:
@@ -106,7 +145,7 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
             inspect=inspector(settings, wanted=options.inspect),
             quarantine=quarantine,
             overwrite=True,
-            progress=_Progress(place),
+            progress=_Progress(place, plan.estimate.source_pixels),
         )
     return _finished(plan, result, log)
 
@@ -213,12 +252,14 @@ class _Progress:
     """Says how many windows are done, not too often."""
 
     place: JobFolder
+    source_pixels: int
     last: float = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() - self.last > _TELL_EVERY_S:
             self.last = time.monotonic()
-            self.place.tell_progress(done / max(total, 1))
+            share = done / max(total, 1)
+            self.place.tell_progress(share, round(share * self.source_pixels))
 
 
 class _ToJobLog(logging.Handler):

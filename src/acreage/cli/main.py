@@ -27,6 +27,15 @@ COMMANDS: Mapping[str, CommandAt] = {
         "acreage.cli.execute:execute", "Run a process graph on a catalog, without a server."
     ),
     "serve": CommandAt("acreage.cli.serve:serve", "Serve the openEO API."),
+    "account": CommandAt("acreage.cli.account:app", "Show and set what the users of a server may spend."),
+    "backup": CommandAt(
+        "acreage.cli.backup:backup",
+        "Write database, results, logs and files of users of a server into one archive.",
+    ),
+    "restore": CommandAt(
+        "acreage.cli.backup:restore",
+        "Put a backup into a new storage folder and, with ACREAGE_SERVER_DATABASE, an empty database.",
+    ),
     "index": CommandAt(
         "acreage.cli.index:index_command",
         "Ask a catalog for an area and season once, and keep the answer for every later job.",

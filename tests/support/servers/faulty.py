@@ -184,6 +184,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._handle()
 
+    def do_DELETE(self) -> None:
+        self._handle()
+
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {k.lower(): v for k, v in self.headers.items()}
@@ -204,7 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer, cut: int | None) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
-            self.send_header(name, value)
+            if name != "Content-Length":
+                self.send_header(name, value)
         self.send_header("Content-Length", answer.headers.get("Content-Length") or str(len(answer.body)))
         self.end_headers()
         if self.command == "HEAD":
@@ -262,6 +266,8 @@ def proxy_backend(upstream: str, admit: Callable[[Request], Request | Answer] | 
             connection.request(admitted.method, admitted.path, body=admitted.body or None, headers=headers)
             response = connection.getresponse()
             kept = {k: v for k, v in response.getheaders() if k.lower() not in _HOP_BY_HOP}
+            if admitted.method == "HEAD":
+                kept["Content-Length"] = response.headers["Content-Length"] or "0"
             return Answer(response.status, kept, response.read())
         finally:
             connection.close()

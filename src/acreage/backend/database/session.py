@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,16 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Engine, create_engine, event, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from acreage import __version__
+from acreage.backend.database.tables import InstallationRow
 from acreage.core.errors import InvalidInput
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -65,9 +70,7 @@ def open_database(address: str) -> Database:
         InvalidInput: it cannot be reached, or was made by a later release.
     """
     try:
-        url = make_url(address)
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
+        url = url_of(address)
         # Parameters of statements are what users sent: they have no place in a log.
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, **_options(url.drivername))
     except (ArgumentError, ImportError, ValueError) as error:
@@ -80,15 +83,33 @@ def open_database(address: str) -> Database:
     try:
         migrate(engine)
     except CommandError as error:
+        found = revision_of(engine)
         engine.dispose()
         raise InvalidInput(
-            f"The database was made by another release: {error}.", hint="Run the release that made it."
+            f"The database was made by another release of acreage than this one ({__version__}): its tables "
+            f"are at revision {found}, which this release does not know. Nothing was changed.",
+            hint="Run the release that made it or a later one, or restore a backup from before the upgrade.",
         ) from error
     except SQLAlchemyError as error:
         engine.dispose()
         # The driver's text, and not the address, which holds a password.
         raise InvalidInput(f"The database cannot be used: {getattr(error, 'orig', error)}.") from error
     return Database(engine)
+
+
+def url_of(address: str) -> URL:
+    """The address of a database with the driver that is used here.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    url = make_url(address)
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+
+
+def known_revisions() -> set[str]:
+    """Revisions of tables that this release can bring to its own."""
+    return {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
@@ -100,6 +121,27 @@ def migrate(engine: Engine, revision: str = "head") -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(4920113)"))
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def revision_of(engine: Engine) -> str | None:
+    """The revision that the tables are at; None where there are none."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def installation_of(database: Database) -> str:
+    """The name of the installation that a database belongs to, made once.
+
+    Servers that start at once find the same: who is second sees the first one's row.
+    """
+    with database.write() as session:
+        if not database.is_sqlite:
+            session.execute(text("LOCK TABLE installation IN EXCLUSIVE MODE"))
+        row = session.scalar(select(InstallationRow).limit(1))
+        if row is None:
+            row = InstallationRow(id=secrets.token_hex(16))
+            session.add(row)
+        return row.id
 
 
 def _options(driver: str) -> dict[str, Any]:

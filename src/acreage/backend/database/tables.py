@@ -42,7 +42,15 @@ class UserRow(Base):
     created: Mapped[datetime] = mapped_column(Instant)
     spent: Mapped[float] = mapped_column(Float, default=0.0)
     budget: Mapped[float | None] = mapped_column(Float)
-    """What the user may spend in all; null: as much as there is."""
+    """What the user may spend in all; null: as the server's setting says."""
+
+
+class InstallationRow(Base):
+    """The one row that says which installation this is: storage and bucket have the same name in them."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
 
 
 class TokenRow(Base):
@@ -74,6 +82,7 @@ class JobRow(Base):
     __table_args__ = (
         Index("jobs_of_user", "user_id", "created", "id"),
         Index("jobs_waiting", "status", "queued"),
+        Index("jobs_ended", "status", "ended"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -104,6 +113,8 @@ class JobRow(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     """What its process wrote: files with what is known of them."""
     result_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    results_deleted: Mapped[datetime | None] = mapped_column(Instant)
+    """When its results went while its record stayed."""
 
 
 class ServiceRow(Base):

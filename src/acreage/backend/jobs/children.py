@@ -16,9 +16,14 @@ from pathlib import Path
 import psutil
 
 from acreage.backend.settings import SERVER_PREFIX
+from acreage.engine.memory import PeakMemory
 
 _GRACE_S = 2.0
 _PR_SET_PDEATHSIG = 1
+_WHY = {
+    "SIGKILL": ", as the system does when memory runs out",
+    "SIGBUS": ", as the system does when a file that is mapped into memory cannot be read or written",
+}
 
 
 @dataclass
@@ -32,6 +37,9 @@ class Child:
 
     process: subprocess.Popen[bytes]
     started: float = field(default_factory=time.monotonic)
+    _memory: PeakMemory | None = field(default=None, repr=False)
+    _cpu: float = 0.0
+    _ended: bool = False
 
     @staticmethod
     def start(command: Sequence[str], log: Path) -> Child:
@@ -59,7 +67,23 @@ class Child:
         """Since it was started."""
         return time.monotonic() - self.started
 
+    def look(self) -> None:
+        """Measure now what it takes: between looks, short-lived processes of it are not seen."""
+        self._memory = self._memory or PeakMemory(self.process.pid)
+        self._memory.look()
+        self._cpu = max(self._cpu, self._cpu_seconds())
+
+    @property
+    def peak_memory(self) -> int:
+        """The most memory of it and all that it started at any look, bytes."""
+        return self._memory.peak.bytes if self._memory is not None else 0
+
+    @property
     def cpu_seconds(self) -> float:
+        """Of it and all that it started, at the last look."""
+        return self._cpu
+
+    def _cpu_seconds(self) -> float:
         """Of it and of all that it started and that still runs, and of its ended children."""
         total = 0.0
         with suppress(psutil.Error):
@@ -75,17 +99,21 @@ class Child:
     def poll(self) -> int | None:
         """The exit status; negative: the signal that killed it. None while it runs."""
         status = self.process.poll()
-        if status is not None:
+        if status is not None and not self._ended:
+            self._ended = True  # once: its number may be another's later
             self._signal(signal.SIGKILL)  # what it may have left behind
         return status
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """End it and all that it started: asked first, killed after a moment."""
+        if self.poll() is not None:
+            return
         self._signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(grace_s)
         self._signal(signal.SIGKILL)
         self.process.wait()
+        self._ended = True
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -109,5 +137,4 @@ def told(status: int) -> str:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
-    more = ", as the system does when memory runs out" if name == "SIGKILL" else ""
-    return f"was killed by {name}{more}"
+    return f"was killed by {name}{_WHY.get(name, '')}"

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.database.tables import JobRow
+from acreage.backend.disk import EXIT_FULL, WHAT_TO_DO, Disk, is_full
+from acreage.backend.errors import DiskFull, PaymentRequired
 from acreage.backend.jobs.children import Child, told
 from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
 from acreage.backend.jobs.instances import Instances
-from acreage.backend.jobs.store import JobStore, now
+from acreage.backend.jobs.logs import Level
+from acreage.backend.jobs.store import JobStore
+from acreage.backend.jobs.usage import use_of, use_of_running
 from acreage.core.errors import AcreageError
-from acreage.core.tariff import Tariff, Use
+from acreage.core.tariff import Use
 
 Command = Callable[[Path], list[str]]
 """The command that does the work of an attempt's folder."""
 Prepare = Callable[[JobRow], JobSpec]
 _TICK_S = 0.2
+_LOOK_EVERY_S = 1.0
 _BUDGET_EVERY_S = 5.0
-_RETENTION_EVERY_S = 60.0
+_NO_ROOM = f"The server's disk is full, and what the job made was removed. {WHAT_TO_DO}"
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """Why a running job is ended."""
+
+    status: str
+    message: str
+    code: str = ""
 
 
 @dataclass
@@ -38,7 +52,13 @@ class _Running:
     folder: JobFolder
     child: Child
     progress: float = 0.0
+    looked: float = 0.0
     budget_checked: float = field(default_factory=time.monotonic)
+    verdict: _Verdict | None = None
+
+    def use(self) -> Use:
+        """What it has used so far."""
+        return use_of_running(self.child, self.folder)
 
 
 @dataclass(frozen=True)
@@ -49,13 +69,11 @@ class DispatcherLimits:
         at_once: jobs.
         timeout_s: of a job.
         lease_s: see `JobStore.lease`.
-        retention: after which ended jobs are removed; None: never.
     """
 
     at_once: int
     timeout_s: float
     lease_s: float
-    retention: timedelta | None = None
 
 
 class Dispatcher:
@@ -66,9 +84,10 @@ class Dispatcher:
         folder: of all jobs.
         command: what a job's process is.
         prepare: what its process is to do.
-        tariff: what it costs.
+        budgets: what it costs, and who may spend what.
         limits: how much at once.
         instances: servers on the same storage.
+        disk: that the folder is on; nothing is begun where it is short.
     """
 
     def __init__(
@@ -77,12 +96,13 @@ class Dispatcher:
         folder: Path,
         command: Command,
         prepare: Prepare,
-        tariff: Tariff,
+        budgets: Budgets,
         limits: DispatcherLimits,
         instances: Instances,
+        disk: Disk,
     ) -> None:
         self.store, self.folder, self.command, self.prepare = store, folder, command, prepare
-        self.tariff, self.limits, self.instances = tariff, limits, instances
+        self.budgets, self.limits, self.instances, self.disk = budgets, limits, instances, disk
         self.owner = f"{socket.gethostname()[:30]}-{secrets.token_hex(6)}"
         self._running: dict[str, _Running] = {}
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -139,15 +159,17 @@ class Dispatcher:
     def _round(self) -> None:
         self._reap()
         if self._due("lease", self.limits.lease_s / 3):
-            self.store.renew(self.owner)
+            self.store.renew(self.owner, list(self._running))
             self._take_back()
-        if self.limits.retention is not None and self._due("retention", _RETENTION_EVERY_S):
-            self._forget_old(self.limits.retention)
         if self._running:
             for job_id in self.store.cancelled(self.owner):
-                self._end(job_id, "canceled", "The job was stopped by its user.")
+                self._end(job_id, _Verdict("canceled", "The job was stopped by its user."))
             self._look_after()
         while len(self._running) < self.limits.at_once and not self._stopping.is_set():
+            if self.disk.is_short:
+                if self._due("disk", 60):
+                    _log.error("No job is begun: %.0f MB of the disk are free", self.disk.free / 1e6)
+                break
             job = self.store.claim(self.owner)
             if job is None:
                 break
@@ -164,11 +186,6 @@ class Dispatcher:
             after = "it will be begun again" if lost.again else "it is not begun again"
             JobFolder(self.folder / lost.job_id).log().add("warning", f"The job's server was lost; {after}.")
 
-    def _forget_old(self, retention: timedelta) -> None:
-        for job in self.store.ended_before(now() - retention, 100):
-            self.store.delete(job.user_id, job.id)
-            JobFolder(self.folder / job.id).remove()
-
     def _begin(self, job: JobRow) -> None:
         folder = JobFolder(self.folder / job.id, job.attempt)
         try:
@@ -177,91 +194,112 @@ class Dispatcher:
         except AcreageError as error:
             self._failed(job, folder, error.code, str(error))
         except OSError as error:
-            self._failed(job, folder, "StorageFailure", f"The job cannot be begun: {error.strerror}.")
+            reason = _NO_ROOM if is_full(error) else f"The job cannot be begun: {error.strerror}."
+            self._failed(job, folder, DiskFull.code, reason)
         else:
             self._running[job.id] = _Running(job, folder, child)
 
     def _failed(self, job: JobRow, folder: JobFolder, code: str, message: str) -> None:
-        try:
-            folder.log().add("error", message, code=code)
-        except OSError as error:
-            _log.error("The log of job %s cannot be written: %s", job.id, error)
+        folder.remove_results()
+        self._note(folder, "error", message, code)
         self.store.end(self.owner, job.id, job.attempt, "error", error={"code": code, "message": message})
+
+    def _note(self, folder: JobFolder, level: Level, message: str, code: str = "") -> None:
+        if not folder.log().add(level, message, **({"code": code} if code else {})):
+            _log.error("The log of job %s cannot be written: %s", folder.path.name, message)
 
     def _look_after(self) -> None:
         for running in list(self._running.values()):
-            share = round(100 * running.folder.progress(), 1)
+            if time.monotonic() - running.looked < _LOOK_EVERY_S:
+                continue
+            running.looked = time.monotonic()
+            running.child.look()
+            share = round(100 * running.folder.progress().share, 1)
             if share - running.progress >= 1:
                 running.progress = share
-                self.store.progress(self.owner, running.job.id, share)
+                self.store.progress(self.owner, running.job.id, progress=share)
             if running.child.seconds > self.limits.timeout_s:
-                self._end(
-                    running.job.id,
-                    "error",
-                    f"The job ran longer than {self.limits.timeout_s:.0f} s.",
-                    "Timeout",
-                )
+                late = f"The job ran longer than {self.limits.timeout_s:.0f} s."
+                self._end(running.job.id, _Verdict("error", late, "Timeout"))
             elif time.monotonic() - running.budget_checked > _BUDGET_EVERY_S:
                 running.budget_checked = time.monotonic()
                 self._check_budget(running)
 
     def _check_budget(self, running: _Running) -> None:
-        budget = running.job.budget
-        if budget is None or self.tariff.is_free:
+        if self.budgets.tariff.is_free:
             return
-        cost = self.tariff.cost(Use(cpu_seconds=running.child.cpu_seconds()))
-        if cost > budget:
-            self._end(
-                running.job.id,
-                "error",
-                f"The job has cost {cost:g} {self.tariff.currency}, more than its budget of {budget:g}.",
-                "PaymentRequired",
-            )
+        use, job = running.use(), running.job
+        self.store.progress(self.owner, job.id, costs=self.budgets.tariff.cost(use))
+        if reason := self.budgets.exceeded(use, job.user_id, job.budget):
+            self._end(job.id, _Verdict("error", reason, PaymentRequired.code))
 
-    def _end(self, job_id: str, status: str, message: str, code: str = "") -> None:
+    def _end(self, job_id: str, verdict: _Verdict) -> None:
         """Stop a job's process, with a reason."""
-        running = self._running.pop(job_id, None)
+        running = self._running.get(job_id)
         if running is None:
             return
-        seconds, cpu = running.child.seconds, running.child.cpu_seconds()
+        running.verdict = running.verdict or verdict
+        running.child.look()
         running.child.stop()
-        running.folder.clean()
-        level: Any = "error" if status == "error" else "info"
-        running.folder.log().add(level, message, **({"code": code} if code else {}))
-        usage = {"seconds": seconds, "cpu_seconds": cpu}
-        costs = self.tariff.cost(Use(cpu_seconds=cpu))
-        error = {"code": code, "message": message} if status == "error" else None
-        job = running.job
-        self.store.end(self.owner, job.id, job.attempt, status, error=error, usage=usage, costs=costs)
+        self._settle(running)
 
     def _reap(self) -> None:
         """Enter how processes ended."""
         for running in list(self._running.values()):
-            status = running.child.poll()
-            if status is None:
-                continue
-            del self._running[running.job.id]
-            outcome = running.folder.outcome()
-            running.folder.clean()
-            if outcome is None:
-                self._died(running, told(status))
-            else:
-                self._ended(running, outcome)
+            if running.child.poll() is not None:
+                self._settle(running)
 
-    def _died(self, running: _Running, how: str) -> None:
-        job = running.job
-        if job.attempt < self.store.attempts:
-            running.folder.log().add("warning", f"The job's process {how}; it will be begun again.")
+    def _settle(self, running: _Running) -> None:
+        """Enter how one ended. Where the database refuses, the next round tries again: it is still ours."""
+        outcome = running.folder.outcome()
+        if running.verdict is not None:
+            self._stopped(running, running.verdict)
+        elif outcome is not None:
+            self._ended(running, outcome)
+        else:
+            self._died(running, running.child.poll() or 0)
+        del self._running[running.job.id]
+
+    def _stopped(self, running: _Running, verdict: _Verdict) -> None:
+        job, use = running.job, running.use()
+        usage = {
+            "seconds": running.child.seconds,
+            "cpu_seconds": use.cpu_seconds,
+            "peak_memory": running.child.peak_memory,
+            "source_pixels": running.folder.progress().source_pixels,
+        }
+        is_error = verdict.status == "error"
+        self.store.end(
+            self.owner,
+            job.id,
+            job.attempt,
+            verdict.status,
+            error={"code": verdict.code, "message": verdict.message} if is_error else None,
+            usage=usage,
+            costs=self.budgets.tariff.cost(use),
+        )
+        running.folder.remove_results()
+        self._note(running.folder, "error" if is_error else "info", verdict.message, verdict.code)
+
+    def _died(self, running: _Running, status: int) -> None:
+        job, folder = running.job, running.folder
+        full = status == EXIT_FULL or (status == -signal.SIGBUS and self.disk.is_short)
+        if full:
+            self._failed(job, folder, DiskFull.code, _NO_ROOM)
+        elif job.attempt < self.store.attempts:
+            folder.clean()
+            self._note(folder, "warning", f"The job's process {told(status)}; it will be begun again.")
             self.store.end(self.owner, job.id, job.attempt, "queued", progress=0.0)
-            return
-        message = f"The job's process {how}, {job.attempt} times."
-        self._failed(job, running.folder, "Internal", message)
+        else:
+            message = f"The job's process {told(status)}, {job.attempt} times."
+            self._failed(job, folder, "Internal", message)
 
     def _ended(self, running: _Running, outcome: Outcome) -> None:
         job, usage = running.job, dict(outcome.usage)
-        costs = self.tariff.cost(use_of(usage))
+        usage.setdefault("source_pixels", running.folder.progress().source_pixels)
         size = sum(int(f.get("size", 0)) for f in outcome.files)
         done = outcome.status == "finished"
+        result = {"files": list(outcome.files), "about": dict(outcome.about), "place": outcome.place}
         self.store.end(
             self.owner,
             job.id,
@@ -270,16 +308,10 @@ class Dispatcher:
             progress=100.0 if done else running.progress,
             error=None if done else dict(outcome.error or {}),
             usage=usage,
-            costs=costs,
-            result={"files": list(outcome.files), "about": dict(outcome.about)} if done else None,
+            costs=self.budgets.tariff.cost(use_of(usage)),
+            result=result if done else None,
             result_bytes=size if done else None,
         )
-
-
-def use_of(usage: Mapping[str, Any]) -> Use:
-    """What is paid for, of what a job's process says that it used."""
-    return Use(
-        cpu_seconds=float(usage.get("cpu_seconds", 0.0)),
-        memory_gb_seconds=float(usage.get("peak_memory", 0)) / 1e9 * float(usage.get("seconds", 0.0)),
-        source_megapixels=float(usage.get("source_pixels", 0)) / 1e6,
-    )
+        running.folder.clean()
+        if not done:
+            running.folder.remove_results()

@@ -54,6 +54,8 @@ def details(job: JobRow) -> dict[str, Any]:
     found = {**summary(job), "process": job.process, "log_level": job.log_level}
     if job.usage is not None:
         found["usage"] = usage_document(job)
+    if job.estimate is not None:
+        found["estimate"] = job.estimate
     for name, value in (job.options or {}).items():
         found.setdefault(name, value)
     return found

@@ -27,6 +27,8 @@ class JobSpec:
         log_level: the least that is logged.
         files: folder of the user's files.
         synchronous: whether somebody waits for the one result.
+        bucket: where results are put (`BucketAddress`); None: they stay in the attempt's folder.
+        place: of this attempt in the bucket.
     """
 
     job_id: str
@@ -37,6 +39,8 @@ class JobSpec:
     log_level: Level = "info"
     files: str = ""
     synchronous: bool = False
+    bucket: Mapping[str, Any] | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Outcome:
         usage: what was used: `cpu_seconds`, `seconds`, `peak_memory`, `source_pixels` and counts of items.
         files: of the result: name, media type, size and what else is known of each.
         about: of all files: area, time, CRS, dimensions, bands.
+        place: in the bucket of results; empty where files lie in the attempt's folder.
     """
 
     status: str
@@ -57,6 +62,20 @@ class Outcome:
     files: tuple[Mapping[str, Any], ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     http_status: int = 500
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work of a job has come.
+
+    Attributes:
+        share: 0 to 1.
+        source_pixels: asked of the files so far.
+    """
+
+    share: float = 0.0
+    source_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,17 +126,18 @@ class JobFolder:
         """What is to be done."""
         return JobSpec(**json.loads((self.attempt_path / "spec.json").read_text("utf-8")))
 
-    def tell_progress(self, share: float) -> None:
-        """Say how far the work has come, 0 to 1."""
+    def tell_progress(self, share: float, source_pixels: int = 0) -> None:
+        """Say how far the work has come, 0 to 1, and what was read for it."""
         with suppress(OSError):
-            _write(self.attempt_path / "progress.json", share)
+            _write(self.attempt_path / "progress.json", [share, source_pixels])
 
-    def progress(self) -> float:
-        """How far the work has come, 0 to 1."""
+    def progress(self) -> Progress:
+        """How far the work has come."""
         try:
-            return float(json.loads((self.attempt_path / "progress.json").read_text("utf-8")))
+            share, pixels = json.loads((self.attempt_path / "progress.json").read_text("utf-8"))
+            return Progress(float(share), int(pixels))
         except (OSError, ValueError, TypeError):
-            return 0.0
+            return Progress()
 
     def end(self, outcome: Outcome) -> None:
         """Say how the work ended; the last that its process does.
@@ -138,6 +158,11 @@ class JobFolder:
     def clean(self) -> None:
         """Remove what is spilled."""
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Remove what this attempt made."""
+        self.clean()
+        shutil.rmtree(self.results, ignore_errors=True)
 
     def remove_results(self) -> None:
         """Remove all attempts; the log stays."""

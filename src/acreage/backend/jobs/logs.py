@@ -14,6 +14,9 @@ Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 _LONGEST = 20_000
 _LONGEST_PLACE = 18  # digits
+MOST_BYTES = 20_000_000
+"""Of a log; beyond, errors only."""
+_FULL = f"The log has {MOST_BYTES:,} bytes. From here on it has errors only."
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,36 @@ class JobLog:
     path: Path
     level: Level = "info"
 
-    def add(self, level: Level, message: str, **more: Any) -> None:
-        """One entry; what is too long is cut, and says so."""
+    def add(self, level: Level, message: str, **more: Any) -> bool:
+        """One entry; what is too long is cut, and says so.
+
+        Returns:
+            False where the disk refuses: a job or a server must not end because of its log.
+        """
         if LEVELS.index(level) < LEVELS.index(self.level):
-            return
+            return True
         if len(message) > _LONGEST:
             message = f"{message[:_LONGEST]} ... ({len(message) - _LONGEST:,} characters more)"
         entry = {"time": timestamp(datetime.now(UTC)), "level": level, "message": message, **more}
         line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         try:
-            os.write(descriptor, line.encode("utf-8", "replace"))
+            return self._append(line.encode("utf-8", "replace"), level)
+        except OSError:
+            return False
+
+    def _append(self, line: bytes, level: Level) -> bool:
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size > MOST_BYTES and LEVELS.index(level) < LEVELS.index("error"):
+                if _FULL.encode() in os.pread(descriptor, 500, max(0, size - 500)):
+                    return True
+                entry = {"time": timestamp(datetime.now(UTC)), "level": "warning", "message": _FULL}
+                line = (json.dumps(entry) + "\n").encode()
+            # A full disk may have taken the half of the last line: this one must not be its end.
+            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+            line = b"\n" + line if torn else line
+            return os.write(descriptor, line) == len(line)
         finally:
             os.close(descriptor)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.database.session import Database
 from acreage.backend.database.tables import JobRow, UserRow
 from acreage.backend.errors import (
@@ -20,7 +21,7 @@ from acreage.backend.errors import (
     JobNotStarted,
 )
 
-WAITING, RUNNING = "queued", "running"
+WAITING, RUNNING, FINISHED = "queued", "running", "finished"
 ACTIVE = (WAITING, RUNNING)
 
 
@@ -47,12 +48,14 @@ class JobStore:
         per_user: jobs of one user that may wait or run.
         attempts: how often a job is begun.
         lease: for how long a server has a job without saying that it lives.
+        budgets: of users; None: nothing costs anything.
     """
 
     database: Database
     per_user: int
     attempts: int
     lease: timedelta
+    budgets: Budgets | None = None
 
     # --- by users ---
 
@@ -109,11 +112,17 @@ class JobStore:
                 job.estimate = None
             job.updated = now()
 
-    def queue(self, user_id: str, job_id: str) -> bool:
+    def queue(self, user_id: str, job_id: str, estimate: Mapping[str, Any] | None = None) -> bool:
         """Let a job wait for its turn; False where it waits or runs already.
+
+        Args:
+            user_id: whose job.
+            job_id: which.
+            estimate: what it is expected to cost and take, where that is known.
 
         Raises:
             JobNotFound, JobLimitReached
+            PaymentRequired: it and what waits and runs would cost more than the user may spend.
         """
         with self.database.write() as session:
             job = _job(session, user_id, job_id, lock=True)
@@ -125,11 +134,17 @@ class JobStore:
                     f"{self.per_user} jobs wait or run already, more than one user may have.",
                     hint="Start this one when some have ended.",
                 )
+            if estimate is not None:
+                if self.budgets is not None:
+                    spending = self.budgets.within(session, user_id, lock=True)
+                    expected = float(estimate.get("costs", 0.0))
+                    self.budgets.check(expected, job.budget, spending, _committed(session, user_id))
+                job.estimate = dict(estimate)
             moment = now()
             job.status, job.queued, job.updated = WAITING, moment, moment
             job.attempt, job.progress, job.cancel = 0, 0.0, False
             job.started = job.ended = job.error = job.usage = job.costs = job.result = None
-            job.result_bytes = None
+            job.result_bytes = job.results_deleted = None
         return True
 
     def cancel(self, user_id: str, job_id: str) -> bool:
@@ -197,10 +212,12 @@ class JobStore:
                 return job
         return None
 
-    def renew(self, owner: str) -> None:
-        """Say that a server lives."""
+    def renew(self, owner: str, job_ids: Collection[str]) -> None:
+        """Say that a server lives and runs these jobs; others that it once took are lost later."""
+        if not job_ids:
+            return
         with self.database.write() as session:
-            mine = (JobRow.owner == owner, JobRow.status == RUNNING)
+            mine = (JobRow.owner == owner, JobRow.status == RUNNING, JobRow.id.in_(job_ids))
             session.execute(update(JobRow).where(*mine).values(lease_until=now() + self.lease))
 
     def cancelled(self, owner: str) -> list[str]:
@@ -209,11 +226,11 @@ class JobStore:
             mine = (JobRow.owner == owner, JobRow.status == RUNNING, JobRow.cancel.is_(True))
             return list(session.scalars(select(JobRow.id).where(*mine)))
 
-    def progress(self, owner: str, job_id: str, value: float) -> None:
-        """How far a job has come, 0 to 100."""
+    def progress(self, owner: str, job_id: str, **values: float) -> None:
+        """How far a job has come (`progress`, 0 to 100), and what it has cost so far (`costs`)."""
         with self.database.write() as session:
             mine = (JobRow.id == job_id, JobRow.owner == owner, JobRow.status == RUNNING)
-            session.execute(update(JobRow).where(*mine).values(progress=value, updated=now()))
+            session.execute(update(JobRow).where(*mine).values(**values, updated=now()))
 
     def end(self, owner: str, job_id: str, attempt: int, status: str, **fields: Any) -> bool:
         """The end of an attempt; False where the job is not this server's any more, and nothing is changed.
@@ -231,7 +248,8 @@ class JobStore:
                 return False
             moment = now()
             job.status, job.updated, job.owner, job.lease_until = status, moment, None, None
-            for name, value in fields.items():
+            # An attempt that is lost or begun again is not paid for.
+            for name, value in {"costs": None, **fields}.items():
                 setattr(job, name, value)
             if status != WAITING:
                 job.ended = moment
@@ -245,7 +263,9 @@ class JobStore:
         with self.database.write() as session:
             mine = (JobRow.id == job_id, JobRow.owner == owner, JobRow.status == RUNNING)
             values = {"status": WAITING, "attempt": attempt - 1, "progress": 0.0, "updated": now()}
-            session.execute(update(JobRow).where(*mine).values(**values, owner=None, lease_until=None))
+            session.execute(
+                update(JobRow).where(*mine).values(**values, owner=None, lease_until=None, costs=None)
+            )
 
     def lost(self, dead: Sequence[str] = ()) -> list[Lost]:
         """Jobs whose server died: they wait again, or have failed where they were begun too often.
@@ -267,21 +287,22 @@ class JobStore:
                     }
                 if not again:
                     job.ended = now()
-                job.owner, job.lease_until, job.updated = None, None, now()
+                job.owner, job.lease_until, job.updated, job.costs = None, None, now(), None
                 found.append(Lost(job.id, again))
         return found
-
-    def ended_before(self, moment: datetime, limit: int) -> list[JobRow]:
-        """Jobs that ended before a moment, oldest first."""
-        with self.database.read() as session:
-            query = select(JobRow).where(JobRow.ended < moment, JobRow.status.not_in(ACTIVE))
-            return list(session.scalars(query.order_by(JobRow.ended).limit(limit)))
 
     def counts(self) -> dict[str, int]:
         """Number of jobs by status."""
         with self.database.read() as session:
             query = select(JobRow.status, func.count()).group_by(JobRow.status)
             return dict(session.execute(query).all())
+
+
+def _committed(session: Session, user_id: str) -> float:
+    """What a user's jobs that wait or run are expected to cost, beyond what they have cost."""
+    active = select(JobRow.estimate, JobRow.costs).where(JobRow.user_id == user_id, JobRow.status.in_(ACTIVE))
+    open_costs = (float((e or {}).get("costs", 0.0)) - (c or 0.0) for e, c in session.execute(active))
+    return sum(max(0.0, costs) for costs in open_costs)
 
 
 def _job(session: Session, user_id: str, job_id: str, *, lock: bool = False) -> JobRow:

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from acreage.backend.database.tables import UserRow
 from acreage.backend.errors import AuthenticationRequired, AuthenticationSchemeInvalid
 from acreage.backend.routes.common import LoggedIn, ServerPart
 
@@ -43,8 +42,7 @@ def providers(server: ServerPart) -> dict[str, Any]:
 @router.get("/me")
 def me(server: ServerPart, user: LoggedIn) -> dict[str, Any]:
     """The user, with budget and storage."""
-    with server.database.read() as session:
-        row = session.get(UserRow, user.id)
+    left = None if server.tariff.is_free else server.budgets.of(user.id).left
     found: dict[str, Any] = {
         "user_id": user.id,
         "name": user.name,
@@ -55,6 +53,6 @@ def me(server: ServerPart, user: LoggedIn) -> dict[str, Any]:
         },
         "links": [],
     }
-    if row is not None and row.budget is not None:
-        found["budget"] = max(0.0, row.budget - row.spent)
+    if left is not None:
+        found["budget"] = max(0.0, round(left, 4))
     return found

@@ -13,9 +13,10 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from acreage.backend.accounts.users import User
-from acreage.backend.jobs.dispatcher import use_of
+from acreage.backend.estimates import RequestMeter, budget_of, estimated
 from acreage.backend.jobs.documents import media_type
 from acreage.backend.jobs.folder import JobFolder, JobSpec
+from acreage.backend.jobs.usage import use_of
 from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, body_object
 from acreage.backend.server import Server
 from acreage.core.errors import (
@@ -64,6 +65,8 @@ def _plan(server: Server, user: User, document: Mapping[str, Any]) -> None:
 async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileResponse:
     """Compute now, and answer with the one result; several files come as one tar archive."""
     document = body_object(request)
+    options = {k: v for k, v in document.items() if k not in _NOT_OPTIONS}
+    meter = await asyncio.to_thread(_meter, server, user, document, options)
     process = await asyncio.to_thread(
         server.expanded, user.id, body_object(document.get("process", document))
     )
@@ -72,10 +75,10 @@ async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileR
         user.id,
         user.trusted,
         process,
-        {k: v for k, v in document.items() if k not in _NOT_OPTIONS},
+        options,
         files=str(server.storage.files_of(user.id)),
     )
-    folder, outcome = await server.requests.run(spec)
+    folder, outcome = await server.requests.run(spec, meter)
     data = [f["name"] for f in outcome.files if "data" in f.get("roles", ["data"])]
     path = await asyncio.to_thread(_one_file, folder, data)
     return FileResponse(
@@ -85,6 +88,25 @@ async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileR
         headers={"OpenEO-Costs": f"{server.tariff.cost(use_of(outcome.usage)):g}"},
         background=BackgroundTask(folder.remove),
     )
+
+
+def _meter(
+    server: Server, user: User, document: Mapping[str, Any], options: Mapping[str, Any]
+) -> RequestMeter | None:
+    """What the request may cost, where anything costs anything.
+
+    Raises:
+        PaymentRequired: it is expected to cost more.
+        BudgetInvalid: its budget is no amount.
+    """
+    budget = budget_of(document.get("budget"))
+    if server.tariff.is_free:
+        return None
+    spending = server.budgets.of(user.id)
+    if budget is not None or spending.budget is not None:
+        process = body_object(document.get("process", document))
+        server.budgets.check(estimated(server, user, process, options)["costs"], budget, spending)
+    return RequestMeter(server.budgets, user.id, budget)
 
 
 def _one_file(folder: JobFolder, names: list[str]) -> Path:

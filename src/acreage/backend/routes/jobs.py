@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Request, Response
 
 from acreage.backend.accounts.users import User
 from acreage.backend.database.tables import JobRow
 from acreage.backend.errors import (
     BillingPlanInvalid,
-    BudgetInvalid,
-    JobNotFinished,
-    PaymentRequired,
     RequestInvalid,
 )
-from acreage.backend.jobs.documents import details, media_type, results_document, summary
+from acreage.backend.estimates import budget_of, estimated
+from acreage.backend.jobs.documents import details, summary
 from acreage.backend.jobs.folder import JobFolder
-from acreage.backend.jobs.logs import LEVELS
+from acreage.backend.jobs.logs import LEVELS, timestamp
 from acreage.backend.routes.common import (
     After,
     JsonBody,
@@ -33,9 +30,7 @@ from acreage.backend.routes.common import (
     page_links,
 )
 from acreage.backend.server import Server, check_nodes
-from acreage.backend.storage import user_path
-from acreage.core.errors import FileNotFound
-from acreage.core.tariff import Use
+from acreage.backend.settings import ServerSettings
 from acreage.engine.parser import unwrap
 
 _PAGE = 100
@@ -63,7 +58,7 @@ def _fields(server: Server, document: Any) -> dict[str, Any]:
             raise BillingPlanInvalid(f"There is no plan {body['plan']!r}.", hint=f"There is: {server.plan}.")
         fields["plan"] = server.plan
     if "budget" in body:
-        fields["budget"] = _budget(body["budget"])
+        fields["budget"] = budget_of(body["budget"])
     if body.get("log_level") is not None:
         if body["log_level"] not in LEVELS:
             raise RequestInvalid(f"`log_level` is {body['log_level']!r}.", hint=f"Use {', '.join(LEVELS)}.")
@@ -72,14 +67,6 @@ def _fields(server: Server, document: Any) -> dict[str, Any]:
     if options:
         fields["options"] = options
     return fields
-
-
-def _budget(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise BudgetInvalid(f"A budget of {value!r} is no amount.", hint="Give a number of 0 or more.")
-    return float(value)
 
 
 @router.get("/jobs")
@@ -108,7 +95,23 @@ def create(request: Request, server: ServerPart, user: LoggedIn, job: JsonBody) 
 @router.get("/jobs/{job_id}")
 def job(server: ServerPart, user: LoggedIn, job_id: str) -> dict[str, Any]:
     """All that is known of a job."""
-    return details(server.jobs.get(user.id, job_id))
+    found = server.jobs.get(user.id, job_id)
+    return {**details(found), **_lifetime(found, server.settings)}
+
+
+def _lifetime(job: JobRow, settings: ServerSettings) -> dict[str, str]:
+    """When the results and all else of a job go, or went."""
+    told = {}
+    if job.results_deleted is not None:
+        told["results_deleted"] = timestamp(job.results_deleted)
+    if job.ended is None:
+        return told
+    days = [d for d in (settings.results_days, settings.retention_days) if d]
+    if job.status == "finished" and job.results_deleted is None and days:
+        told["results_expire"] = timestamp(job.ended + timedelta(days=min(days)))
+    if settings.retention_days:
+        told["expires"] = timestamp(job.ended + timedelta(days=settings.retention_days))
+    return told
 
 
 @router.patch("/jobs/{job_id}", status_code=204)
@@ -124,7 +127,7 @@ def delete(server: ServerPart, user: LoggedIn, job_id: str) -> Response:
     """Forget a job and its results; one that waits or runs is stopped first."""
     _stopped(server, user, job_id)
     server.jobs.delete(user.id, job_id)
-    JobFolder(server.storage.jobs / job_id).remove()
+    server.housekeeper.remove(job_id)
     return Response(status_code=204)
 
 
@@ -136,19 +139,7 @@ def estimate(server: ServerPart, user: LoggedIn, job_id: str) -> dict[str, Any]:
 
 
 def _estimated(server: Server, user: User, job: JobRow) -> dict[str, Any]:
-    process = server.expanded(user.id, job.process)
-    plan = server.work.plan(process, job.options or {}, user, server.storage.files_of(user.id))
-    expected = plan.estimate
-    threads = max(plan.threads, 1)
-    seconds = expected.core_seconds / threads
-    use = Use(expected.core_seconds, expected.memory_bytes / 1e9 * seconds, expected.source_pixels / 1e6)
-    size = sum(plan.nodes[o.node].meta.size * plan.nodes[o.node].meta.dtype.itemsize for o in plan.outputs)
-    return {
-        "costs": server.tariff.cost(use),
-        "duration": f"PT{max(1, math.ceil(seconds))}S",
-        "size": int(size),
-        "downloads_included": 0,
-    }
+    return estimated(server, user, job.process, job.options or {})
 
 
 @router.post("/jobs/{job_id}/results", status_code=202)
@@ -157,15 +148,9 @@ def start(server: ServerPart, user: LoggedIn, job_id: str) -> Response:
     found = server.jobs.get(user.id, job_id)
     if found.status not in ("queued", "running"):
         server.expanded(user.id, found.process)  # what cannot be put together need not wait
-        if found.budget is not None and not server.tariff.is_free:
-            expected = _estimated(server, user, found)["costs"]
-            if expected > found.budget:
-                raise PaymentRequired(
-                    f"The job is expected to cost {expected:g} {server.tariff.currency}, and its budget is "
-                    f"{found.budget:g}.",
-                    hint="Raise the budget.",
-                )
-        server.jobs.queue(user.id, job_id)
+        # Without prices nobody waits for a plan: the job makes its own.
+        estimate = None if server.tariff.is_free else _estimated(server, user, found)
+        server.jobs.queue(user.id, job_id, estimate)
         server.dispatcher.wake()
     return Response(status_code=202)
 
@@ -189,94 +174,6 @@ def _stopped(server: Server, user: User, job_id: str) -> None:
         until = time.monotonic() + 20
         while server.jobs.get(user.id, job_id).status == "running" and time.monotonic() < until:
             time.sleep(0.05)
-
-
-@router.get("/jobs/{job_id}/results")
-def results(
-    request: Request,
-    response: Response,
-    server: ServerPart,
-    user: LoggedIn,
-    job_id: str,
-    partial: bool = False,
-) -> Any:
-    """Files of a finished job with signed links; with `partial` also of one that is not finished."""
-    return _results(request, response, server, user.id, job_id, partial=partial)
-
-
-def _results(
-    request: Request,
-    response: Response,
-    server: Server,
-    user_id: str,
-    job_id: str,
-    *,
-    partial: bool = False,
-    expires: str | None = None,
-) -> Any:
-    """As `results`; the links expire at a moment, by default after the server's days."""
-    found = server.jobs.get(user_id, job_id)
-    if found.status == "error":
-        error = found.error or {"code": "Internal", "message": "The job failed."}
-        return JSONResponse({"id": found.id, "links": [], **error, "level": "error"}, status_code=424)
-    if found.status != "finished" and not partial:
-        raise JobNotFinished(
-            f"Job {job_id} is {found.status}.", hint="Results are there once it is finished."
-        )
-
-    def href(name: str) -> str:
-        signed = server.signer.sign(user_id, job_id, str(found.attempt), name, expires=expires)
-        query = {"user": user_id, "attempt": str(found.attempt), **signed}
-        return address(request, "jobs", job_id, "results", "assets", name, **query)
-
-    own = address(request, "jobs", job_id, "results")
-    signed = server.signer.sign(user_id, job_id, "", "", expires=expires)
-    links = [
-        link("self", own, type="application/json"),
-        link(
-            "canonical",
-            address(request, "jobs", job_id, "results", "canonical", user=user_id, **signed),
-            type="application/json",
-        ),
-        link("root", address(request, ""), type="application/json"),
-    ]
-    response.headers["OpenEO-Costs"] = "0"  # what was computed is paid for; its download costs nothing
-    return results_document(found, found.result or {}, href, links)
-
-
-@router.get("/jobs/{job_id}/results/canonical", tags=["hidden"])
-def canonical(
-    request: Request,
-    response: Response,
-    server: ServerPart,
-    job_id: str,
-    user: str,
-    expires: str,
-    signature: str,
-) -> Any:
-    """The results by a signed link, without a login; what it leads to expires with it."""
-    server.signer.check(expires, signature, user, job_id, "", "")
-    return _results(request, response, server, user, job_id, expires=expires)
-
-
-@router.head("/jobs/{job_id}/results/assets/{name}", include_in_schema=False)
-@router.get("/jobs/{job_id}/results/assets/{name}", tags=["hidden"])
-def asset(
-    server: ServerPart,
-    job_id: str,
-    name: str,
-    user: str,
-    attempt: Annotated[int, Query(ge=1, le=1_000_000)],
-    expires: str,
-    signature: str,
-) -> FileResponse:
-    """A file of the results, by a signed link."""
-    server.signer.check(expires, signature, user, job_id, str(attempt), name)
-    server.jobs.get(user, job_id)
-    path = user_path(JobFolder(server.storage.jobs / job_id, attempt).results, name)
-    if not path.is_file():
-        raise FileNotFound(f"Job {job_id} has no file {name!r}.", hint="It may have been computed anew.")
-    return FileResponse(path, media_type=media_type(name), filename=name)
 
 
 @router.get("/jobs/{job_id}/logs")

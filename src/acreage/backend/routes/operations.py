@@ -8,7 +8,8 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from acreage.backend.metrics import JOBS, REGISTRY, RUNNING
+from acreage.backend.disk import is_full
+from acreage.backend.metrics import DISK_FREE, JOBS, REGISTRY, RUNNING
 from acreage.backend.routes.common import ServerPart
 
 router = APIRouter(tags=["hidden"], include_in_schema=False)
@@ -23,7 +24,7 @@ def health() -> dict[str, Any]:
 @router.get("/ready")
 def ready(server: ServerPart, response: Response) -> dict[str, Any]:
     """Whether database, storage and dispatcher do their work."""
-    problems = {}
+    problems, warnings = {}, {}
     try:
         server.jobs.counts()
     except SQLAlchemyError as error:
@@ -34,11 +35,18 @@ def ready(server: ServerPart, response: Response) -> dict[str, Any]:
         probe = server.storage.root / ".probe"
         probe.write_bytes(b"ok")
         probe.unlink(missing_ok=True)
+        short = server.disk.is_short
     except OSError as error:
-        problems["storage"] = str(error.strerror)
+        short = is_full(error)
+        if not short:
+            problems["storage"] = str(error.strerror)
+    if short:
+        # What is there can still be had: who asks must not be turned away.
+        warnings["storage"] = f"{server.disk.free / 1e6:,.0f} MB are free: no job is begun."
     if problems:
         response.status_code = 503
-    return {"status": "not ready" if problems else "ok", "problems": problems}
+    state = "not ready" if problems else "ok"
+    return {"status": state, "problems": problems, "warnings": warnings}
 
 
 @router.get("/metrics")
@@ -48,4 +56,5 @@ def metrics(server: ServerPart) -> Response:
     for status in ("created", "queued", "running", "canceled", "finished", "error"):
         JOBS.labels(status).set(counts.get(status, 0))
     RUNNING.set(server.dispatcher.running)
+    DISK_FREE.set(server.disk.free)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)

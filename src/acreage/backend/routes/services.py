@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,11 @@ def tile(server: ServerPart, service_id: str, z: int, x: int, y: int) -> Respons
     if not place.exists:
         raise NotFound(f"There is no tile {z}/{x}/{y}.")
     path = server.services.tile_file(row, place)
-    if not path.exists():
+    if path.exists():
+        with suppress(OSError):
+            os.utime(path)  # those unused for longest go first (`Housekeeper`)
+    else:
+        server.disk.check()
         _compute(server, row, place, path)
     if not path.stat().st_size:
         return Response(EMPTY_TILE, media_type="image/png")
