@@ -153,11 +153,14 @@ def others_reach(host: str, settings: ServerSettings) -> bool:
 
 
 def log_as(form: str) -> None:
-    """Log as text for people, or a JSON object a line for programs."""
-    if form == "json":
-        handler = logging.StreamHandler()
-        handler.setFormatter(_JsonLines())
-        logging.getLogger().handlers = [handler]
+    """Log as text for people, or a JSON object a line for programs.
+
+    Plain text: what a terminal is told in colours takes milliseconds a line, and all requests wait meanwhile.
+    """
+    handler = logging.StreamHandler()
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(_JsonLines() if form == "json" else plain)
+    logging.getLogger().handlers = [handler]
 
 
 class _JsonLines(logging.Formatter):
