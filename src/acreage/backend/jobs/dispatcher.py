@@ -27,6 +27,8 @@ Command = Callable[[Path], list[str]]
 """The command that does the work of an attempt's folder."""
 Prepare = Callable[[JobRow], JobSpec]
 _TICK_S = 0.2
+_NICE = 10
+"""Jobs give way to the API and to those who wait for an answer."""
 _BUDGET_EVERY_S = 5.0
 _RETENTION_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
@@ -173,7 +175,7 @@ class Dispatcher:
         folder = JobFolder(self.folder / job.id, job.attempt)
         try:
             folder.begin(self.prepare(job))
-            child = Child.start(self.command(folder.attempt_path), folder.path / "output.txt")
+            child = Child.start(self.command(folder.attempt_path), folder.path / "output.txt", _NICE)
         except AcreageError as error:
             self._failed(job, folder, error.code, str(error))
         except OSError as error:

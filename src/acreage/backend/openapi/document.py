@@ -70,7 +70,7 @@ def publish(app: FastAPI, routers: Sequence[APIRouter]) -> None:
 def _routes(routers: Sequence[APIRouter]) -> Iterator[tuple[str, APIRoute]]:
     for route in (r for router in routers for r in router.routes):
         if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods:
+            for method in route.methods or ():
                 yield f"{method} {route.path_format}", route
 
 
@@ -80,7 +80,7 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
     for router in app.state.routers:
         for route in router.routes:
             if isinstance(route, APIRoute) and route.path_regex.match(path):
-                found |= route.methods
+                found |= set(route.methods or ())
     return sorted(found)
 
 

@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 from acreage.backend.accounts.users import User
 from acreage.backend.bodies import checked_body
 from acreage.backend.errors import AuthenticationRequired, AuthenticationSchemeInvalid, RequestInvalid
-from acreage.backend.server import Server, server_of
+from acreage.backend.server import Server, server_at, server_of
 
 _BEARER = re.compile(r"Bearer\s+(\S+)", re.IGNORECASE)
 ServerPart = Annotated[Server, Depends(server_of)]
@@ -27,7 +27,7 @@ After = Annotated[
 
 def base_url(request: Request) -> str:
     """The address of the API, without a slash at its end."""
-    settings = server_of(request).settings
+    settings = server_at(request).settings
     stated = settings.public_url
     return str(stated if stated is not None else request.base_url).rstrip("/")
 
@@ -57,7 +57,7 @@ def user_of(request: Request) -> User:
     Raises:
         AuthenticationRequired, AuthenticationSchemeInvalid, TokenInvalid
     """
-    server = server_of(request)
+    server = server_at(request)
     stated = request.headers.get("authorization")
     if not stated:
         raise AuthenticationRequired("This needs a login.", hint="Send a bearer token.")
