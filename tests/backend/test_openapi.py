@@ -16,8 +16,9 @@ from tests.support.oidc_server import Served, running_server, small_graph, tiny_
 from acreage.backend.openapi.document import operations, schemas
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+THINGS = "# Things that are there"
 GRAPH = {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}
-SECONDS_OF_A_PROOF = 600
+SECONDS_OF_A_PROOF = 300
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def document(served: Served) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def config(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The configuration, with ids of things that there are."""
+    """A folder with configurations: for single requests, with ids of things that are there, and for chains."""
     token = served.login("carla")
     job = served.run_job(token, {"process": small_graph()})
     assert served.ask("GET", f"/jobs/{job}", token).json()["status"] == "finished"
@@ -47,19 +48,21 @@ def config(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = served.ask("POST", "/services", token, json={"type": "xyz", "process": process})
     assert served.ask("PUT", "/process_graphs/stored", token, json=process).status_code == 200
     text = CONFIG.read_text("utf-8").replace("JOB", job).replace("SERVICE", made.headers["OpenEO-Identifier"])
-    path = tmp_path_factory.mktemp("schemathesis") / "schemathesis.toml"
-    path.write_text(text, "utf-8")
-    return path
+    folder = tmp_path_factory.mktemp("schemathesis")
+    (folder / "single.toml").write_text(text, "utf-8")
+    (folder / "stateful.toml").write_text(text.partition(THINGS)[0], "utf-8")
+    return folder
 
 
 def found(served: Served, config: Path, *options: str, login: bool = True) -> str:
     """What `st run` prints; it ends with 0 where nothing was found."""
     program = Path(sys.executable).with_name("st")
-    command = [program, "--config-file", config, "--no-color", "run", f"{served.url}/openapi.json"]
+    file = config / ("stateful.toml" if "stateful" in options else "single.toml")
+    command = [program, "--config-file", file, "--no-color", "run", f"{served.url}/openapi.json"]
     command += ["--warnings", "off", "--request-timeout", "120", *options]
     if login:
         command += ["-H", f"Authorization: Bearer {served.login('carla')}"]
-    done = subprocess.run(command, cwd=config.parent, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=config, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
     return done.stdout
 
@@ -145,23 +148,34 @@ def test_nodes_of_any_form_are_validated(served: Served, config: Path, node: Any
 
 @pytest.mark.parametrize("login", [True, False], ids=["logged in", "anonymous"])
 def test_schemathesis_finds_nothing_in_a_short_time(served: Served, config: Path, login: bool) -> None:
-    phases = "examples,fuzzing,stateful" if login else "examples,fuzzing"
-    options = ["--phases", phases, "--seed", "1", "--generation-deterministic"]
     # A computation takes seconds; the proof has them.
-    options += ["--max-examples", "3", "--exclude-path", "/result"]
-    assert operations_tested(found(served, config, *options, login=login)) == len(operations()) - 1
+    options = [
+        "--seed",
+        "1",
+        "--generation-deterministic",
+        "--exclude-path",
+        "/result",
+        "--max-examples",
+        "3",
+    ]
+    output = found(served, config, "--phases", "examples,fuzzing", *options, login=login)
+    assert operations_tested(output) == len(operations()) - 1
+    if login:
+        found(served, config, "--phases", "stateful", *options)
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("login", [True, False], ids=["logged in", "anonymous"])
 def test_schemathesis_finds_nothing_in_a_long_time(served: Served, config: Path, login: bool) -> None:
-    options = ["--max-examples", "60", "--max-time", str(SECONDS_OF_A_PROOF), "--exclude-path", "/result"]
-    output = found(served, config, "--continue-on-failure", *options, login=login)
-    print(output[-1500:])
+    options = ["--max-time", str(SECONDS_OF_A_PROOF), "--exclude-path", "/result", "--continue-on-failure"]
+    single = ["--phases", "examples,coverage,fuzzing", "--max-examples", "60", *options]
+    output = found(served, config, *single, login=login)
+    print(output[-800:])
     assert operations_tested(output) == len(operations()) - 1
+    print(found(served, config, "--phases", "stateful", "--max-examples", "60", *options, login=login)[-800:])
 
 
 @pytest.mark.proof
 def test_schemathesis_finds_nothing_in_what_is_computed(served: Served, config: Path) -> None:
     options = ["--include-path", "/result", "--max-examples", "30", "--phases", "examples,coverage,fuzzing"]
-    print(found(served, config, "--continue-on-failure", *options)[-1500:])
+    print(found(served, config, "--continue-on-failure", *options)[-800:])
