@@ -27,6 +27,7 @@ from acreage.backend.errors import (
     error_headers,
 )
 from acreage.backend.gate import Gate
+from acreage.backend.openapi.document import methods_of, operation_id, publish
 from acreage.backend.routes import (
     accounts,
     capabilities,
@@ -77,13 +78,17 @@ def create_app(server: Server) -> FastAPI:
         title=server.settings.title,
         version=__version__,
         lifespan=lifespan,
+        description=server.settings.description,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=operation_id,
         redirect_slashes=False,
     )
     app.state.server = server
     for module in _ROUTERS:
         app.include_router(module.router)
+    publish(app, [module.router for module in _ROUTERS])
     _answer_errors(app)
     app.add_middleware(
         Gate,
@@ -106,9 +111,15 @@ def _answer_errors(app: FastAPI) -> None:
     def answer(make: Callable[[Exception], AcreageError]) -> Callable[[Request, Exception], Response]:
         return lambda request, error: error_response(make(error), request)
 
+    def answer_http(request: Request, error: Exception) -> Response:
+        found = error_response(_http_error(error), request)
+        if found.status_code == 405:
+            found.headers["Allow"] = ", ".join(methods_of(app, request.url.path))
+        return found
+
     app.add_exception_handler(AcreageError, answer(lambda e: e))  # type: ignore[arg-type,return-value]
     app.add_exception_handler(RequestValidationError, answer(_invalid))
-    app.add_exception_handler(HTTPException, answer(_http_error))
+    app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(SQLAlchemyError, answer(_storage))
     app.add_exception_handler(OSError, answer(_storage))
     app.add_exception_handler(Exception, answer(lambda _: _Unexpected("Something went wrong in the server.")))

@@ -10,6 +10,7 @@ from typing import Any
 from acreage.backend.errors import BudgetInvalid, RequestInvalid
 
 _DEEPEST = 200
+_MOST = 1_000_000
 _TEXTS = ("title", "description", "plan")
 _LONGEST_INTEGER = int(sys.float_info.max)
 
@@ -19,9 +20,9 @@ def checked_body(document: Any) -> Any:
 
     Raises:
         ValueError: it is nested so deeply that recursion over it would end, has texts that are not Unicode or
-            hold NUL (no database keeps them), or numbers that JSON has not.
+            hold NUL (no database keeps them), numbers that JSON has not, or very many values.
     """
-    layer = [document]
+    layer, seen = [document], 0
     for _ in range(_DEEPEST):
         children: list[Any] = []
         for part in layer:
@@ -34,6 +35,9 @@ def checked_body(document: Any) -> Any:
                 _check_value(part)
         if not children:
             return document
+        seen += len(children)
+        if seen > _MOST:
+            raise ValueError(f"it has more than {_MOST:,} values")
         layer = children
     raise ValueError(f"nested more than {_DEEPEST} levels deep")
 

@@ -18,6 +18,7 @@ from acreage.core.errors import AcreageError
 
 _UPLOADS = re.compile(r"^/files/")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 _MOST_CLIENTS = 10_000
 _LOGINS_OF_ONE_ADDRESS = 10
 """Whoever sends another login with each request shares this many allowances."""
@@ -52,6 +53,8 @@ class Gate:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
+                # What users upload is what they say it is, and nothing that a browser runs.
+                message = {**message, "headers": [*message.get("headers", ()), _NO_SNIFFING]}
             await send(message)
 
         async def answered(message: Message) -> None:

@@ -231,7 +231,12 @@ def check_nodes(document: Mapping[str, Any], most: int) -> None:
             )
 
 
-def server_of(request: Request) -> Server:
+async def server_of(request: Request) -> Server:
+    """The server that a request came to; asynchronous, since it needs no thread."""
+    return server_at(request)
+
+
+def server_at(request: Request) -> Server:
     """The server that a request came to."""
     server: Server = request.app.state.server
     return server

@@ -79,8 +79,16 @@ def index_policy(settings: Settings) -> IndexPolicy:
     )
 
 
-def budget_of(settings: Settings, memory: str | None = None, threads: int | None = None) -> Budget:
+def budget_of(
+    settings: Settings, memory: str | None = None, threads: int | None = None, *, base: int | None = None
+) -> Budget:
     """Memory and threads from the options, else from the settings; what this process takes already counts.
+
+    Args:
+        settings: of the engine.
+        memory: as `4GB`.
+        threads: how many.
+        base: bytes that this process takes, where that is known.
 
     Raises:
         InvalidInput: the memory is not a size.
@@ -93,7 +101,7 @@ def budget_of(settings: Settings, memory: str | None = None, threads: int | None
             raise InvalidInput(
                 f"{memory!r} is not an amount of memory.", hint="Write it as 4GB or 512MiB."
             ) from error
-    return Budget(size, threads or settings.threads, base=base_memory())
+    return Budget(size, threads or settings.threads, base=base_memory() if base is None else base)
 
 
 def room_for_batches(settings: Settings, budget: Budget) -> int:

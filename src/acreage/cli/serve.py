@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import math
 import os
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +34,7 @@ from acreage.cli.runtime import budget_of, catalog_at, udf_runner
 from acreage.core.errors import InvalidInput
 from acreage.core.grid import transformer
 from acreage.core.settings import Settings, load_settings
+from acreage.engine.memory import base_memory
 from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
@@ -42,6 +45,7 @@ from acreage.udf.runner import ProcessUdfRunner
 
 DEFAULT_USER = "acreage"
 _PROBES, _PROBE_SECONDS = 4, 30.0
+_MEMORY_EVERY_S = 30.0
 _TILE_SECONDS = 60.0  # of work that one tile of a map service may take
 
 
@@ -153,11 +157,14 @@ def others_reach(host: str, settings: ServerSettings) -> bool:
 
 
 def log_as(form: str) -> None:
-    """Log as text for people, or a JSON object a line for programs."""
-    if form == "json":
-        handler = logging.StreamHandler()
-        handler.setFormatter(_JsonLines())
-        logging.getLogger().handlers = [handler]
+    """Log as text for people, or a JSON object a line for programs.
+
+    Plain text: what a terminal is told in colours takes milliseconds a line, and all requests wait meanwhile.
+    """
+    handler = logging.StreamHandler()
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(_JsonLines() if form == "json" else plain)
+    logging.getLogger().handlers = [handler]
 
 
 class _JsonLines(logging.Formatter):
@@ -184,6 +191,20 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+@dataclass
+class _OwnMemory:
+    """What the server's process takes, looked at from time to time: the system walks all its pages for it."""
+
+    found: int = 0
+    looked: float = -math.inf
+
+    def __call__(self) -> int:
+        """Bytes."""
+        if time.monotonic() - self.looked > _MEMORY_EVERY_S:
+            self.found, self.looked = base_memory(), time.monotonic()
+        return self.found
+
+
 @dataclass(frozen=True)
 class EngineWork:
     """The engine as the back end sees it (`acreage.backend.work.Work`).
@@ -199,6 +220,7 @@ class EngineWork:
     address: str
     settings: Settings
     udf: Mapping[bool, ProcessUdfRunner]
+    _memory: _OwnMemory = field(default_factory=_OwnMemory, repr=False)
 
     def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
         """As `Work` says."""
@@ -209,7 +231,7 @@ class EngineWork:
         self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path, downloads: Path
     ) -> Plan:
         known = JobOptions.of(options, self.settings)
-        budget = budget_of(self.settings, known.memory, known.threads)
+        budget = budget_of(self.settings, known.memory, known.threads, base=self._memory())
         quarantined = quarantine_of(self.settings).read()
         return make_plan(
             parse_graph(process),

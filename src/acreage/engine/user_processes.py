@@ -156,7 +156,14 @@ def _result_key(definition: Mapping[str, Any], key: str) -> str:
 def _values_of(
     name: str, key: str, definition: Mapping[str, Any], arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    described = {p["name"]: p for p in definition.get("parameters") or [] if isinstance(p, Mapping)}
+    if not isinstance(arguments, Mapping):
+        raise ProcessGraphError(f"Node {key}: `arguments` must be an object.")
+    stated = definition.get("parameters")
+    described = {
+        p["name"]: p
+        for p in (stated if isinstance(stated, list) else [])
+        if isinstance(p, Mapping) and isinstance(p.get("name"), str)
+    }
     if unknown := sorted(set(arguments) - set(described)):
         raise ProcessParameterUnsupported(
             f"Node {key}: process {name!r} has no parameter {', '.join(unknown)}.",
@@ -215,7 +222,7 @@ def _resolved(
 def _hidden_names(node: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """By argument, the parameters that a predefined process gives to its callback: they hide outer ones."""
     process_id = node.get("process_id")
-    if process_id not in _predefined():
+    if not isinstance(process_id, str) or process_id not in _predefined():
         return {}
     raw = node.get("arguments", {})
     return {

@@ -69,11 +69,6 @@ _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_
 _ALLOW, _KILL, _EPERM = 0x7FFF0000, 0x80000000, 0x00050001
 
 
-def denied_calls() -> tuple[str, ...]:
-    """Names of the system calls that fail with EPERM."""
-    return tuple(_DENIED)
-
-
 def seccomp_filter(machine: str | None = None) -> bytes | None:
     """The program as an array of `struct sock_filter`; None for a machine whose call numbers are not known.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from acreage.backend.accounts.attempts import Attempts
@@ -197,9 +197,10 @@ class Accounts:
             TokenInvalid: it is unknown or has expired, or account or password are not those of the login.
         """
         with self.database.read() as session:
-            row = session.get(TokenRow, _digest(token))
-            user = None if row is None else session.get(UserRow, row.user_id)
-            expired = row is None or row.expires < datetime.now(UTC)
+            query = select(UserRow, TokenRow.expires).join(TokenRow, TokenRow.user_id == UserRow.id)
+            found = session.execute(query.where(TokenRow.digest == _digest(token))).first()
+        user, expires = (None, None) if found is None else found
+        expired = expires is None or expires < datetime.now(UTC)
         half, _, mark = token.partition(".")
         good = user is not None and hmac.compare_digest(
             mark.encode(), self.passwords.mark(user.id, half).encode() or b"no account"

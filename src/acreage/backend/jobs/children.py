@@ -42,10 +42,15 @@ class Child:
     _ended: bool = False
 
     @staticmethod
-    def start(command: Sequence[str], log: Path) -> Child:
+    def start(command: Sequence[str], log: Path, nice: int = 0) -> Child:
         """Start a command; what it prints goes to a file.
 
         The server's own settings, with the password of its database, stay with the server.
+
+        Args:
+            command: with its arguments.
+            log: the file.
+            nice: how far it, and all that it starts, give way to others (0 to 19).
 
         Raises:
             OSError: it cannot be started.
@@ -60,6 +65,9 @@ class Child:
                 start_new_session=True,
                 env=environment,
             )
+        if nice:
+            with suppress(OSError):  # it has ended already
+                os.setpriority(os.PRIO_PROCESS, process.pid, nice)
         return Child(process)
 
     @property

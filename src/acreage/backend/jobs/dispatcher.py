@@ -32,6 +32,8 @@ Command = Callable[[Path], list[str]]
 Prepare = Callable[[JobRow], JobSpec]
 _TICK_S = 0.2
 _LOOK_EVERY_S = 1.0
+_NICE = 10
+"""Jobs give way to the API and to those who wait for an answer."""
 _BUDGET_EVERY_S = 5.0
 _NO_ROOM = f"The server's disk is full, and what the job made was removed. {WHAT_TO_DO}"
 _log = logging.getLogger(__name__)
@@ -190,7 +192,7 @@ class Dispatcher:
         folder = JobFolder(self.folder / job.id, job.attempt)
         try:
             folder.begin(self.prepare(job))
-            child = Child.start(self.command(folder.attempt_path), folder.path / "output.txt")
+            child = Child.start(self.command(folder.attempt_path), folder.path / "output.txt", _NICE)
         except AcreageError as error:
             self._failed(job, folder, error.code, str(error))
         except OSError as error:

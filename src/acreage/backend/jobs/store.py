@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, tuple_, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.database.session import Database
@@ -23,6 +23,10 @@ from acreage.backend.errors import (
 
 WAITING, RUNNING, FINISHED = "queued", "running", "finished"
 ACTIVE = (WAITING, RUNNING)
+_OF_A_LIST = (
+    *(JobRow.id, JobRow.status, JobRow.created, JobRow.updated, JobRow.progress, JobRow.title),
+    *(JobRow.description, JobRow.plan, JobRow.costs, JobRow.budget),
+)
 
 
 def now() -> datetime:
@@ -87,8 +91,10 @@ class JobStore:
             return _job(session, user_id, job_id)
 
     def listed(self, user_id: str, limit: int, after: str | None = None) -> tuple[list[JobRow], str | None]:
-        """A page of a user's jobs, newest first, and the id after which the next page begins."""
-        query = select(JobRow).where(JobRow.user_id == user_id)
+        """A page of a user's jobs as lists show them, newest first, and the id that the next begins after."""
+        # Not the processes and results: a page of them is long to read, and shows none.
+        shown = load_only(*_OF_A_LIST, raiseload=True)
+        query = select(JobRow).where(JobRow.user_id == user_id).options(shown)
         with self.database.read() as session:
             if after is not None:
                 last = _job(session, user_id, after)

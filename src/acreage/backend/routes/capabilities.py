@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+import orjson
+from fastapi import APIRouter, Request, Response
 
 from acreage import __version__
 from acreage.backend.routes.common import ServerPart, address, base_url, link
@@ -22,6 +23,7 @@ CONFORMANCE = (
     "https://api.stacspec.org/v1.0.0/collections",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
 )
+_OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
 router = APIRouter(tags=["capabilities"])
 
 
@@ -47,7 +49,7 @@ def capabilities(request: Request, server: ServerPart) -> dict[str, Any]:
             link("version-history", f"{base}/.well-known/openeo", type="application/json"),
             link("data", address(request, "collections"), type="application/json"),
             link("conformance", address(request, "conformance"), type="application/json"),
-            link("service-desc", f"{base}/openapi.json", type="application/vnd.oai.openapi+json;version=3.1"),
+            link("service-desc", f"{base}/openapi.json", type=_OPENAPI),
             link(
                 "create-form",
                 "https://editor.openeo.org/?server=" + base,
@@ -83,6 +85,13 @@ def versions(request: Request) -> dict[str, Any]:
     """Versions of the API and their addresses."""
     one = {"url": f"{base_url(request)}/", "production": False, "api_version": API_VERSION}
     return {"versions": [one]}
+
+
+@router.get("/openapi.json", tags=["hidden"])
+def openapi(request: Request) -> Response:
+    """This API as an OpenAPI document."""
+    document = {**request.app.openapi(), "servers": [{"url": base_url(request)}]}
+    return Response(orjson.dumps(document), media_type=_OPENAPI)
 
 
 @router.get("/conformance")

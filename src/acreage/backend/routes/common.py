@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
-from fastapi import Body, Depends, Query, Request
-from pydantic import AfterValidator
+from fastapi import Depends, Query, Request
 
 from acreage.backend.accounts.users import User
 from acreage.backend.bodies import checked_body
 from acreage.backend.errors import AuthenticationRequired, AuthenticationSchemeInvalid, RequestInvalid
-from acreage.backend.server import Server, server_of
+from acreage.backend.server import Server, server_at, server_of
 
 _BEARER = re.compile(r"Bearer\s+(\S+)", re.IGNORECASE)
 ServerPart = Annotated[Server, Depends(server_of)]
 Limit = Annotated[int | None, Query(ge=1, le=1_000_000, description="Entries of a page.")]
-JsonBody = Annotated[Any, Body(), AfterValidator(checked_body)]
 After = Annotated[
     str | None,
     Query(max_length=2000, pattern=r"^[^\x00]*$", description="Where a page begins; from the link to it."),
@@ -27,7 +27,7 @@ After = Annotated[
 
 def base_url(request: Request) -> str:
     """The address of the API, without a slash at its end."""
-    settings = server_of(request).settings
+    settings = server_at(request).settings
     stated = settings.public_url
     return str(stated if stated is not None else request.base_url).rstrip("/")
 
@@ -57,7 +57,7 @@ def user_of(request: Request) -> User:
     Raises:
         AuthenticationRequired, AuthenticationSchemeInvalid, TokenInvalid
     """
-    server = server_of(request)
+    server = server_at(request)
     stated = request.headers.get("authorization")
     if not stated:
         raise AuthenticationRequired("This needs a login.", hint="Send a bearer token.")
@@ -79,6 +79,27 @@ def user_of(request: Request) -> User:
 
 
 LoggedIn = Annotated[User, Depends(user_of)]
+
+
+async def json_body(request: Request, _: LoggedIn) -> Any:
+    """A request's body, read once it is known whose it is: strangers cannot have large ones parsed.
+
+    Raises:
+        RequestInvalid: it is no JSON, or cannot be told again (`checked_body`).
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise RequestInvalid(f"The body is {kind[:100]!r}, and must be application/json.")
+    data = await request.body()
+    try:
+        # In a thread: others are answered meanwhile.
+        return await asyncio.to_thread(lambda: checked_body(json.loads(data)))
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RequestInvalid(f"The body of the request cannot be understood: {reason}.") from error
+
+
+JsonBody = Annotated[Any, Depends(json_body)]
 
 
 def body_object(document: Any) -> Mapping[str, Any]:

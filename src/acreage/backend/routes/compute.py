@@ -17,6 +17,7 @@ from acreage.backend.estimates import RequestMeter, budget_of, estimated
 from acreage.backend.jobs.documents import media_type
 from acreage.backend.jobs.folder import JobFolder, JobSpec
 from acreage.backend.jobs.usage import use_of
+from acreage.backend.openapi.checks import check_body
 from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, body_object
 from acreage.backend.server import Server
 from acreage.core.errors import (
@@ -27,7 +28,7 @@ from acreage.core.errors import (
     ProcessGraphError,
     UdfError,
 )
-from acreage.engine.parser import unwrap
+from acreage.engine.parser import parse_graph, unwrap
 
 router = APIRouter(tags=["data processing"])
 _OF_A_GRAPH = (ProcessGraphError, CatalogError, MemoryBudgetExceeded, UdfError)
@@ -38,6 +39,7 @@ _NOT_OPTIONS = {"process", "plan", "budget", "log_level", "title", "description"
 def validate(server: ServerPart, user: LoggedIn, process: JsonBody) -> dict[str, Any]:
     """All problems of a process graph, before it is run."""
     document = body_object(process)
+    check_body("ProcessMetadata", document)
     try:
         unwrap(document)
         _plan(server, user, document)
@@ -65,11 +67,10 @@ def _plan(server: Server, user: User, document: Mapping[str, Any]) -> None:
 async def result(server: ServerPart, user: LoggedIn, request: JsonBody) -> FileResponse:
     """Compute now, and answer with the one result; several files come as one tar archive."""
     document = body_object(request)
+    process = await asyncio.to_thread(_parsed, server, user, body_object(document.get("process", document)))
+    check_body("Computation" if "process" in document else "Process", document)
     options = {k: v for k, v in document.items() if k not in _NOT_OPTIONS}
     meter = await asyncio.to_thread(_meter, server, user, document, options)
-    process = await asyncio.to_thread(
-        server.expanded, user.id, body_object(document.get("process", document))
-    )
     spec = JobSpec(
         "",
         user.id,
@@ -107,6 +108,13 @@ def _meter(
         process = body_object(document.get("process", document))
         server.budgets.check(estimated(server, user, process, options)["costs"], budget, spending)
     return RequestMeter(server.budgets, user.id, budget)
+
+
+def _parsed(server: Server, user: User, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A process of predefined ones whose graph is good, so that no process is started for one that is not."""
+    process = server.expanded(user.id, document)
+    parse_graph(process)
+    return process
 
 
 def _one_file(folder: JobFolder, names: list[str]) -> Path:

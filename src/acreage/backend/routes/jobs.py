@@ -17,7 +17,8 @@ from acreage.backend.errors import (
 from acreage.backend.estimates import budget_of, estimated
 from acreage.backend.jobs.documents import details, summary
 from acreage.backend.jobs.folder import JobFolder
-from acreage.backend.jobs.logs import LEVELS, timestamp
+from acreage.backend.jobs.logs import LEVELS, Level, timestamp
+from acreage.backend.openapi.checks import check_body
 from acreage.backend.routes.common import (
     After,
     JsonBody,
@@ -35,7 +36,9 @@ from acreage.engine.parser import unwrap
 
 _PAGE = 100
 _TEXTS = ("title", "description")
-_KNOWN = {*_TEXTS, "process", "plan", "budget", "log_level", "id", "status", "created", "updated"}
+_KNOWN = {*_TEXTS, "process", "plan", "budget", "log_level"}
+# What the server tells of a job is not the client's to state.
+_OWN = {"id", "status", "created", "updated", "progress", "costs", "usage", "links"}
 router = APIRouter(tags=["jobs"])
 
 
@@ -63,7 +66,7 @@ def _fields(server: Server, document: Any) -> dict[str, Any]:
         if body["log_level"] not in LEVELS:
             raise RequestInvalid(f"`log_level` is {body['log_level']!r}.", hint=f"Use {', '.join(LEVELS)}.")
         fields["log_level"] = body["log_level"]
-    options = {k: v for k, v in body.items() if k not in _KNOWN}
+    options = {k: v for k, v in body.items() if k not in _KNOWN | _OWN}
     if options:
         fields["options"] = options
     return fields
@@ -85,6 +88,7 @@ def create(request: Request, server: ServerPart, user: LoggedIn, job: JsonBody) 
     fields = _fields(server, job)
     if "process" not in fields:
         raise RequestInvalid("The job has no `process`.", hint="Give it with its `process_graph`.")
+    check_body("Computation", job)
     made = server.jobs.create(user.id, **{"options": {}, "log_level": "info", **fields})
     return Response(
         status_code=201,
@@ -118,6 +122,7 @@ def _lifetime(job: JobRow, settings: ServerSettings) -> dict[str, str]:
 def change(server: ServerPart, user: LoggedIn, job_id: str, job: JsonBody) -> Response:
     """Change a job that neither waits nor runs."""
     fields = _fields(server, job)
+    check_body("ChangeOfAJob", job)
     server.jobs.change(user.id, job_id, fields)
     return Response(status_code=204)
 
@@ -184,12 +189,10 @@ def logs(
     job_id: str,
     offset: str | None = None,
     limit: Limit = None,
-    level: str = "debug",
+    level: Level = "debug",
 ) -> dict[str, Any]:
     """The log of a job, from an entry on."""
     server.jobs.get(user.id, job_id)
-    if level not in LEVELS:
-        raise RequestInvalid(f"`level` is {level!r}.", hint=f"Use {', '.join(LEVELS)}.")
     found = JobFolder(server.storage.jobs / job_id).log().entries(offset, limit, level)
     links = []
     if limit is not None and len(found) == limit:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from acreage.backend.errors import ProcessGraphNotFound
+from acreage.backend.openapi.checks import check_body
 from acreage.backend.routes.common import (
     After,
     JsonBody,
@@ -95,6 +96,7 @@ def store(
     """Store a process under an id."""
     document = body_object(process)
     check_nodes(document, server.settings.graph_nodes)
+    check_body("StoredProcess", document)
     server.processes.put(user.id, process_graph_id, document)
     return Response(
         status_code=200, headers={"Location": address(request, "process_graphs", process_graph_id)}

@@ -16,6 +16,7 @@ from acreage.backend.bodies import check_told
 from acreage.backend.database.tables import ServiceRow
 from acreage.backend.errors import NotFound
 from acreage.backend.jobs.logs import timestamp
+from acreage.backend.openapi.checks import check_body
 from acreage.backend.routes.common import JsonBody, LoggedIn, ServerPart, address, body_object
 from acreage.backend.server import Server, check_nodes
 from acreage.backend.services import TilePlace, service_types, tile_graph, wmts_capabilities
@@ -43,6 +44,7 @@ def create(request: Request, server: ServerPart, user: LoggedIn, service: JsonBo
     check_told(body)
     if "process" in body:
         check_nodes(body_object(body["process"]), server.settings.graph_nodes)
+    check_body("ChangeOfAService", body)
     row = server.services.create(user.id, body)
     headers = {"Location": address(request, "services", row.id), "OpenEO-Identifier": row.id}
     return Response(status_code=201, headers=headers)
@@ -67,6 +69,7 @@ def change(server: ServerPart, user: LoggedIn, service_id: str, service: JsonBod
     check_told(body)
     if "process" in body:
         check_nodes(body_object(body["process"]), server.settings.graph_nodes)
+    check_body("ChangeOfAService", body)
     server.services.change(user.id, service_id, body)
     return Response(status_code=204)
 

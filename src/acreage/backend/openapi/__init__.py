@@ -1,0 +1,1 @@
+"""The OpenAPI document of the server, and bodies of requests checked against it."""
