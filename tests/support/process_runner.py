@@ -148,10 +148,12 @@ class EngineRunner:
         if cube.meta.dtype.kind == "O":
             return cube.values[()]
         result = plain(Masked(cube.values, cube.valid))
-        if isinstance(expected, Mapping) and expected.get("type") == "labeled-array":
+        labelled = isinstance(expected, Mapping) and expected.get("type") == "labeled-array"
+        if labelled or _is_entries(expected):
             (dim,) = cube.dims
             pairs = zip(dim.labels, result, strict=True)
-            return {"type": "labeled-array", "data": [{"key": k, "value": v} for k, v in pairs]}
+            entries = [{"key": k, "value": v} for k, v in pairs]
+            return {"type": "labeled-array", "data": entries} if labelled else entries
         return result
 
     def is_json_only(self) -> bool:
@@ -213,6 +215,13 @@ def _read(cube: Mapping[str, Json]) -> Cube:
         nodata=null if isinstance(null, int) else None,
     )
     return Cube.of(values.reshape(shape).transpose(axes), valid.reshape(shape).transpose(axes), meta)
+
+
+def _is_entries(expected: Json) -> bool:
+    """Whether a labelled array is stated by its entries alone."""
+    return isinstance(expected, list) and any(
+        isinstance(e, Mapping) and e.keys() == {"key", "value"} for e in expected
+    )
 
 
 def _is_nan(value: Json) -> bool:
