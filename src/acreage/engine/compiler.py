@@ -115,8 +115,8 @@ class Compiler:
         node = self.graph.nodes[index]
         self._check_references(node)
         for source in node.inputs:
-            if isinstance(value := self.values[(source, OWN_GRID)], int):
-                check_left(self.nodes, value)
+            if isinstance(given := self.values[(source, OWN_GRID)], int):
+                check_left(self.nodes, given)
         if node.process_id != "save_result" and self.trimmed.intersection(node.inputs):
             raise ProcessGraphError(
                 "The labels that trim_cube leaves are known when all pixels are: nothing can come behind it.",
