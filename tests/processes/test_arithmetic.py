@@ -50,6 +50,7 @@ def test_null_on_either_side_gives_null(data: st.DataObject) -> None:
     [
         ("divide", {"x": [1, -1, 0, 6], "y": [0, 0, 0, 4]}, [INF, -INF, NAN, 1.5]),
         ("mod", {"x": [1, -1, 0, -7, 7, -7], "y": [0, 0, 0, 3, -3, -3]}, [INF, -INF, NAN, 2, -2, -1]),
+        ("mod", {"x": [2, -2, 2, INF, 0], "y": [INF, INF, -INF, INF, -INF]}, [2, -2, 2, NAN, 0]),
         ("ln", {"x": [0, -1, 1]}, [-INF, NAN, 0]),
         ("sqrt", {"x": [-4, 0, 16]}, [NAN, 0, 4]),
         ("artanh", {"x": [1, -1, 2]}, [INF, -INF, NAN]),

@@ -63,8 +63,10 @@ def test_rename_labels_by_position_needs_enumerated_labels() -> None:
     assert out.dim("bands").labels == ("p25", "p50", "p75")
     with pytest.raises(LabelsNotEnumerated):
         describe("rename_labels", data=S2, dimension="bands", target=["p25", "p50", "p75"])
+    first = describe("rename_labels", data=enumerated, dimension="bands", target=["p25"])
+    assert first.dim("bands").labels == ("p25", 1, 2)
     with pytest.raises(LabelMismatch):
-        describe("rename_labels", data=enumerated, dimension="bands", target=["p25"])
+        describe("rename_labels", data=enumerated, dimension="bands", target=["a", "b", "c", "d"])
 
 
 def test_rename_labels_matches_dates_however_they_are_written() -> None:

@@ -76,11 +76,14 @@ def test_filter_bbox_keeps_the_pixels_whose_centres_lie_inside(
     bounds = (w + west * width / 2, s + south * height / 2, e - east * width, n - north * height)
     columns = (box.x_centres() >= bounds[0]) & (box.x_centres() <= bounds[2])
     rows = (box.y_centres() >= bounds[1]) & (box.y_centres() <= bounds[3])
-    if bounds[0] > bounds[2] or bounds[1] > bounds[3] or not columns.any() or not rows.any():
+    if bounds[0] > bounds[2] or bounds[1] > bounds[3]:
         with pytest.raises(ProcessParameterInvalid):
             run_eager("filter_bbox", data=cube, extent=_bbox(bounds))
         return
     out = run_eager("filter_bbox", data=cube, extent=_bbox(bounds))
+    if not columns.any() or not rows.any():
+        assert out.meta.shape[-2:] == (0, 0)
+        return
     np.testing.assert_array_equal(out.values, cube.values[..., rows, :][..., columns])
     np.testing.assert_array_equal(out.validity(), cube.validity()[..., rows, :][..., columns])
     assert_same(out, run_windowed("filter_bbox", *sizes, data=cube, extent=_bbox(bounds)))
@@ -109,7 +112,6 @@ def test_filter_bbox_takes_longitude_and_latitude_by_default() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"west": 9e9, "east": 9.1e9}, "no pixel centre"),
         ({"west": 100.0, "east": 0.0}, "inside out"),
         ({"north": None}, "not complete"),
         ({"crs": "EPSG:nonsense"}, "coordinate reference system"),
@@ -256,7 +258,7 @@ def test_filter_bands_by_wavelength_in_the_cubes_order() -> None:
 def test_filter_bands_errors_say_which_bands_there_are() -> None:
     meta = raster_meta(bands=("VV", "VH"))
     with pytest.raises(LabelNotAvailable, match="VV, VH"):
-        describe("filter_bands", data=meta, bands=["HH"])
+        describe("filter_bands", data=meta, bands=["VV", "HH"])
     with pytest.raises(BandFilterParameterMissing):
         describe("filter_bands", data=meta)
     with pytest.raises(DimensionMissing):

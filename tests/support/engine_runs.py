@@ -61,6 +61,7 @@ def settled(plan: Plan, **options: Any) -> tuple[dict[str, Cube], engine_run.Run
 
     with (
         tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(engine_run, "check_written"),
         mock.patch.object(engine_run, "write_outputs", take),
         mock.patch.object(engine_run, "format_for", return_value=None),
         mock.patch.object(engine_run, "distinct", lambda targets: targets),

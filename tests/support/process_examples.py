@@ -155,8 +155,9 @@ def _cube_differences(got: Json, expected: Mapping[str, Json], delta: float, whe
     if not isinstance(got, Mapping) or got.get("type") != "datacube":
         yield f"{where} is {_short(got)} instead of a data cube"
         return
-    if got["order"] != expected.get("order"):
-        yield f"{where} has the dimensions {got['order']} instead of {expected.get('order')}"
+    wanted = expected.get("order", got["order"])
+    if got["order"] != wanted or set(wanted) != set(expected["dimensions"]):
+        yield f"{where} has the dimensions {got['order']} instead of {wanted}"
         return
     for name, dim in expected["dimensions"].items():
         for key in set(dim) - {"reference_system"}:

@@ -148,10 +148,12 @@ class EngineRunner:
         if cube.meta.dtype.kind == "O":
             return cube.values[()]
         result = plain(Masked(cube.values, cube.valid))
-        if isinstance(expected, Mapping) and expected.get("type") == "labeled-array":
+        labelled = isinstance(expected, Mapping) and expected.get("type") == "labeled-array"
+        if labelled or _is_entries(expected):
             (dim,) = cube.dims
             pairs = zip(dim.labels, result, strict=True)
-            return {"type": "labeled-array", "data": [{"key": k, "value": v} for k, v in pairs]}
+            entries = [{"key": k, "value": v} for k, v in pairs]
+            return {"type": "labeled-array", "data": entries} if labelled else entries
         return result
 
     def is_json_only(self) -> bool:
@@ -215,6 +217,13 @@ def _read(cube: Mapping[str, Json]) -> Cube:
     return Cube.of(values.reshape(shape).transpose(axes), valid.reshape(shape).transpose(axes), meta)
 
 
+def _is_entries(expected: Json) -> bool:
+    """Whether a labelled array is stated by its entries alone."""
+    return isinstance(expected, list) and any(
+        isinstance(e, Mapping) and e.keys() == {"key", "value"} for e in expected
+    )
+
+
 def _is_nan(value: Json) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
@@ -259,7 +268,10 @@ def _cube_as_json(cube: Cube, expected: Mapping[str, Json]) -> Json:
 
 def _dimension_as_json(meta: CubeMeta, dim: Dimension, expected: Mapping[str, Json]) -> Json:
     if dim.type in ("x", "y"):
-        return {"type": "spatial", "axis": dim.type, "values": list(meta.labels_of(dim.name))}
+        about = {"type": "spatial", "axis": dim.type, "values": list(meta.labels_of(dim.name))}
+        # openEO's suite takes for an error what the example leaves out.
+        named = "axis" in expected.get(dim.name, {"axis": dim.type})
+        return about if named else {k: v for k, v in about.items() if k != "axis"}
     wanted = expected.get(dim.name, {}).get("values", ())
     spelled = {moment(v): v for v in wanted if isinstance(v, str) and is_date(v)}
     return {"type": dim.type, "values": [_label(v, spelled) for v in dim.labels]}

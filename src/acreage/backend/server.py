@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -36,6 +36,7 @@ from acreage.backend.work import Work
 from acreage.core.tariff import Tariff, read_tariff
 from acreage.engine.parser import unwrap
 from acreage.engine.user_processes import expand
+from acreage.processes.catalogue import process_descriptions
 
 if TYPE_CHECKING:
     from acreage.backend.bucket import Bucket
@@ -63,6 +64,7 @@ class Server:
         bucket: of results; None: they lie in the storage folder.
         disk: of the storage.
         housekeeper: removes what is old.
+        predefined: descriptions of the processes that every graph may call.
     """
 
     settings: ServerSettings
@@ -82,6 +84,7 @@ class Server:
     bucket: Bucket | None
     disk: Disk
     housekeeper: Housekeeper
+    predefined: Sequence[dict[str, Any]]
 
     @property
     def tariff(self) -> Tariff:
@@ -184,6 +187,7 @@ def make_server(
         bucket,
         disk,
         housekeeper,
+        process_descriptions(settings.process_descriptions),
     )
 
 

@@ -135,6 +135,14 @@ class ServerSettings(BaseSettings):
         description="File with the prices of what jobs use (docs/server.md).",
         json_schema_extra={"default": "jobs cost nothing"},
     )
+    process_descriptions: Path | None = Field(
+        default=None,
+        description=(
+            "Folder with the official process descriptions (a checkout of openeo-processes), to list them "
+            "word by word (docs/server.md)."
+        ),
+        json_schema_extra={"default": "the installed descriptions, with our words for what changed since"},
+    )
     users: Path | None = Field(
         default=None,
         description="File with accounts that log in by a password, NAME:PASSWORD a line (docs/accounts.md).",

@@ -19,6 +19,7 @@ from acreage.core.errors import InvalidProcessGraph, ProcessGraphError, ProcessP
 from acreage.core.grid import Grid
 from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
 from acreage.engine.constants import constant_cube, constant_json, constant_value
+from acreage.engine.emptied import check_left
 from acreage.engine.graph import Graph, GraphNode, substitute
 from acreage.engine.loading import Loader
 from acreage.engine.ops import (
@@ -113,6 +114,9 @@ class Compiler:
     def _compile(self, index: int, request: GridRequest) -> Value:
         node = self.graph.nodes[index]
         self._check_references(node)
+        for source in node.inputs:
+            if isinstance(given := self.values[(source, OWN_GRID)], int):
+                check_left(self.nodes, given)
         if node.process_id != "save_result" and self.trimmed.intersection(node.inputs):
             raise ProcessGraphError(
                 "The labels that trim_cube leaves are known when all pixels are: nothing can come behind it.",
@@ -203,6 +207,8 @@ class Compiler:
     def _made(self, key: str, process_id: str, arguments: Mapping[str, Any], inputs: list[int]) -> int:
         """A node of a process; `InputRef` in its arguments stands for the input of that position."""
         process = cube_processes()[process_id]
+        for given in inputs:
+            check_left(self.nodes, given)
         metas = {n: fill(v, [self.nodes[i].meta for i in inputs]) for n, v in arguments.items()}
         meta = process.describe(**metas)
         by_name = process.footprints(**metas, out=meta)

@@ -20,6 +20,7 @@ from acreage.engine.graph import Graph, GraphNode, references
 from acreage.engine.order import is_node, order_of
 from acreage.engine.problems import Problems
 from acreage.engine.schemas import check_literal
+from acreage.engine.spellings import respelled
 from acreage.processes.callback import Callback, CallbackNode, NodeRef, ParameterRef, UdfCall
 from acreage.processes.registry import array_processes, description
 
@@ -56,7 +57,7 @@ def parse_graph(source: Mapping[str, Any], parameters: Mapping[str, Any] | None 
     process = unwrap(source)
     problems = Problems()
     scope = _Scope(_top_level_values(process, parameters or {}, problems), frozenset(), "")
-    flat = process["process_graph"]
+    flat = respelled(process["process_graph"])
     order, result = order_of(flat, "", problems)
     problems.raise_any()
     nodes, index = _build(flat, order, scope, problems)
@@ -271,6 +272,7 @@ def _parameter(name: str, scope: _Scope, where: str, problems: Problems) -> Any:
 
 def _callback(flat: Mapping[str, Any], scope: _Scope, problems: Problems) -> Callback | None:
     before = len(problems.found)
+    flat = respelled(flat, {*scope.values, *scope.names})
     order, result = order_of(flat, scope.path, problems)
     if len(problems.found) > before or result is None:
         return None

@@ -19,6 +19,7 @@ from acreage.core.inputs import InputAsset, Inputs
 from acreage.core.outputs import check_writable
 from acreage.core.provenance import InputItem
 from acreage.core.udf import UdfRunner
+from acreage.engine.emptied import check_written
 from acreage.engine.executors import Executor, ThreadExecutor
 from acreage.engine.memory import Peak, watched
 from acreage.engine.plan import Fault, Plan
@@ -119,6 +120,7 @@ def run_plan(
         progress: called with (windows done, windows in all).
 
     Raises:
+        ProcessParameterInvalid: filters left nothing to write.
         TooManyFailures: more items than tolerated; the message lists them.
         OutputExists: an output is there and `overwrite` was not asked for.
         WriteFailed: nothing can be written there; found out before the first window where possible.
@@ -128,6 +130,7 @@ def run_plan(
     started, cpu, asked = time.monotonic(), _cpu_seconds(), remote_use()
     limits = Tolerance.of(tolerance)
     limits.check_names([s.collection for s in plan.sources])
+    check_written(plan)
     single = len(plan.outputs) == 1
     formats = distinct(
         [

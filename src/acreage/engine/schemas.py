@@ -18,6 +18,8 @@ from acreage.processes.registry import array_processes, description
 
 _CUBES = frozenset({"datacube", "raster-cube", "vector-cube"})
 _CALLBACK = "process-graph"
+# Their descriptions forget the null that a pixel may be, which openEO's own examples give them.
+_PIXEL_BY_PIXEL = frozenset({"normalized_difference"})
 _GEOJSON = frozenset(
     {"FeatureCollection", "Feature", "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon"}
     | {"MultiPolygon", "GeometryCollection"}
@@ -110,6 +112,8 @@ def _validator(process_id: str, parameter: str) -> Draft7Validator:
 
 def _without_range(process_id: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """A number that may be null is a pixel's value: the process says what comes of one out of range (NaN)."""
+    if process_id in _PIXEL_BY_PIXEL and schema.get("type") == "number":
+        return {**schema, "type": ["number", "null"]}
     if process_id not in array_processes() or schema.get("type") != ["number", "null"]:
         return schema
     return {k: v for k, v in schema.items() if k not in ("minimum", "maximum")}

@@ -42,7 +42,7 @@ def _renames(dim: Dimension, target: Any, source: Any) -> dict[Label, Label]:
                 f"The labels of {dim.name!r} are not 0, 1, 2, ..., but {_listed(dim.labels)}.",
                 hint="Give the old labels in `source`.",
             )
-        old: list[Label] = list(dim.labels)
+        old: list[Label] = list(dim.labels[: len(new)])  # the others keep their numbers
     else:
         old = [dimension_label(dim, v) for v in source]
     if len(old) != len(new):

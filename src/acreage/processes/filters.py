@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -58,12 +57,6 @@ def _describe_bbox(*, data: CubeMeta, extent: Any) -> CubeMeta:
                 f"filter_bbox needs the dimensions x and y; the data cube has {', '.join(data.names)}."
             )
         kept = data.box.intersect(centre_bounds(_bounds_in(data.box.grid.crs, extent), data.box.grid))
-        if kept.is_empty:
-            raise ProcessParameterInvalid(
-                f"The bounding box {_shown(extent)} holds no pixel centre of the data cube, which covers "
-                f"{', '.join(f'{v:.6g}' for v in data.box.bounds)} in {data.box.grid.crs}.",
-                hint="Check the order of its coordinates and its `crs`.",
-            )
         return data.with_box(kept)
     geometry = data.find("geometry")
     if geometry is None or data.geometries is None:
@@ -75,10 +68,6 @@ def _describe_bbox(*, data: CubeMeta, extent: Any) -> CubeMeta:
     shapes = data.geometries.shapes
     keep = [i for i, s in enumerate(shapes) if not s.is_empty and area.covers(s)]
     return _with_geometries(data, geometry, keep)
-
-
-def _shown(extent: Mapping[str, Any]) -> str:
-    return ", ".join(f"{k} {extent[k]}" for k in ("west", "south", "east", "north"))
 
 
 def _with_geometries(data: CubeMeta, dim: Dimension, keep: list[int]) -> CubeMeta:
@@ -98,6 +87,7 @@ def filter_bbox(*, data: Cube, extent: Any, out: CubeMeta) -> Cube:
     """The pixels whose centres lie in a bounding box, edges included; of a vector cube, the geometries in it.
 
     A box in another CRS is reprojected: the smallest rectangle in the cube's CRS that holds its outline.
+    Where it holds no pixel centre, no pixel is left; only a graph that ends there can be run.
     """
     if out.box is not None:
         return data.crop(out.box)
@@ -166,9 +156,11 @@ def _describe_bands(*, data: CubeMeta, bands: Any, wavelengths: Any = None) -> C
         raise BandFilterParameterMissing(
             "filter_bands was given neither `bands` nor `wavelengths`.", hint="Name the bands to keep."
         )
+    by_name = {name: named(data, dim, name) for name in bands or []}
+    if by_name and not wavelengths and not any(by_name.values()):
+        return data.with_dim(dim.name, replace(dim, labels=()))
     kept: list[str] = []
-    for name in bands or []:
-        found = named(data, dim, name)
+    for name, found in by_name.items():
         if not found:
             raise LabelNotAvailable(
                 f"The data cube has no band {name!r}; it has {', '.join(map(str, dim.labels))}.",
@@ -201,7 +193,11 @@ def _ranges(wavelengths: Any) -> list[tuple[float, float]]:
 
 @cube_process("filter_bands", describe=_describe_bands, grid_transparent=True)
 def filter_bands(*, data: Cube, bands: Any, out: CubeMeta, wavelengths: Any = None) -> Cube:
-    """Bands by name, common name or wavelength (micrometres, both ends included), in the order asked for."""
+    """Bands by name, common name or wavelength (micrometres, both ends included), in the order asked for.
+
+    Where there is none of the names, no band is left; only a graph that ends there can be run. A name that is
+    unknown beside known ones is refused, since a misspelt band would be lost unnoticed.
+    """
     new = bands_dimension(out)
     return pick(data, new.name, positions(data.meta.dim(new.name), new.labels), out)
 

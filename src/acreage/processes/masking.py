@@ -201,12 +201,6 @@ def _describe_filter(*, data: CubeMeta, geometries: Any) -> CubeMeta:
     for geometry in in_crs(geometries_of(geometries, "filter_spatial")[0], full.grid.crs):
         bounds = bounds.union(filtered_bounds(geometry, full.grid))
     kept = full.intersect(bounds)
-    if kept.is_empty:
-        raise ProcessParameterInvalid(
-            "The geometries of filter_spatial hold no pixel centre of the data cube, which covers "
-            f"{_extent(full)} in {full.grid.crs}.",
-            hint="Check their coordinates (longitude first) and their CRS.",
-        )
     return replace(data.with_box(kept), may_be_null=True)
 
 
@@ -215,7 +209,7 @@ def filter_spatial(*, data: Cube, geometries: Any, out: CubeMeta) -> Cube:
     """The pixels whose centres lie within the geometries' bounds, null where no geometry has the pixel.
 
     A polygon has the pixels whose centres lie in it, a point the pixel it lies in, a line all pixels it
-    touches.
+    touches. Where they hold no pixel, none is left; only a graph that ends there can be run.
     """
     assert out.box is not None
     shapes = in_crs(geometries_of(geometries, "filter_spatial")[0], out.box.grid.crs)

@@ -44,7 +44,10 @@ def divide(x: Any, y: Any) -> Any:
 
 @array_process("mod")
 def mod(x: Any, y: Any) -> Any:
-    """Remainder of x / y with the sign of y; for y = 0 ±infinity by the sign of x, NaN for x = 0."""
+    """Remainder of x / y with the sign of y; for y = 0 ±infinity by the sign of x, NaN for x = 0.
+
+    For an infinite y it is x, the only remainder of which x = 0 · y + x holds; so openEO's examples have it.
+    """
     return _real(_mod, x=x, y=y)
 
 
@@ -193,7 +196,8 @@ def _to_whole(function: Callable[..., Array], x: Any) -> Any:
 
 
 def _mod(x: Array, y: Array) -> Array:
-    return np.where(y == 0, x / np.abs(y), np.mod(x, y))
+    remainder = np.where(np.isinf(y) & np.isfinite(x), x, np.mod(x, y))
+    return np.where(y == 0, x / np.abs(y), remainder)
 
 
 def _scaled(x: Array, low: Array, high: Array, out_low: Array, out_high: Array) -> Array:

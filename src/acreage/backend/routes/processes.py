@@ -19,7 +19,6 @@ from acreage.backend.routes.common import (
     page_links,
 )
 from acreage.backend.server import check_nodes
-from acreage.processes.catalogue import process_descriptions
 
 PROCESSES_VERSION = "2.0.0-rc.2"
 _SHOWN = ("id", "summary", "description", "categories", "parameters", "returns", "deprecated", "experimental")
@@ -27,9 +26,11 @@ router = APIRouter()
 
 
 @router.get("/processes", tags=["processes"])
-def processes(request: Request, limit: Limit = None, after: After = None) -> dict[str, Any]:
+def processes(
+    request: Request, server: ServerPart, limit: Limit = None, after: After = None
+) -> dict[str, Any]:
     """All predefined processes."""
-    found = process_descriptions()
+    found = server.predefined
     ids = [p["id"] for p in found]
     start = ids.index(after) + 1 if after in ids else 0
     shown = found[start:] if limit is None else found[start : start + limit]
@@ -47,7 +48,7 @@ def processes_of_namespace(
 ) -> dict[str, Any]:
     """Predefined processes (`backend`), or public ones of a user (`@` and the user's id)."""
     if namespace == "backend":
-        return processes(request, limit, after)
+        return processes(request, server, limit, after)
     if not namespace.startswith("@"):
         raise ProcessGraphNotFound(f"There is no namespace {namespace!r}.")
     found, more = server.processes.listed(namespace[1:], limit, after, public=True)
@@ -58,7 +59,7 @@ def processes_of_namespace(
 def process_of_namespace(server: ServerPart, namespace: str, process_id: str) -> dict[str, Any]:
     """One process of a namespace, its graph included where a user made it public."""
     if namespace == "backend":
-        for one in process_descriptions():
+        for one in server.predefined:
             if one["id"] == process_id:
                 return one
     elif namespace.startswith("@"):
