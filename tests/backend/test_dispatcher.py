@@ -154,6 +154,16 @@ def test_cancelling_ends_the_process_and_all_that_it_started_in_seconds(
     assert after.status == "finished"
 
 
+def test_a_job_and_all_that_it_starts_give_way_to_the_server(database: Database, tmp_path: Path) -> None:
+    with dispatching(database, tmp_path) as dispatcher:
+        job_id = started(dispatcher, seconds=600, helper=True)
+        pid_file = tmp_path / "jobs" / job_id / "helper.pid"
+        until(lambda: pid_file.exists() and bool(pid_file.read_text()))
+        helper = psutil.Process(int(pid_file.read_text()))
+        own = psutil.Process().nice()
+        assert [p.nice() for p in (helper, helper.parent())] == [min(19, own + 10)] * 2
+
+
 def test_a_job_that_takes_too_long_or_too_much_is_ended(database: Database, tmp_path: Path) -> None:
     with dispatching(database, tmp_path, timeout_s=1.0) as dispatcher:
         late = ended(dispatcher, started(dispatcher, seconds=600))

@@ -119,7 +119,7 @@ def killable(tmp_path: Path, catalog: Path) -> Iterator[Killable]:
 def fragile(tmp_path: Path, catalog: Path, address: str) -> Iterator[Killable]:
     """On either database; a job that is killed too often has failed."""
     database = None if address.startswith("sqlite") else address
-    made = Killable(tmp_path, catalog, free_port(), attempts=8, database=database)
+    made = Killable(tmp_path, catalog, free_port(), attempts=12, database=database)
     made.start()
     yield made
     made.stop()
@@ -228,3 +228,4 @@ def test_200_kills_during_50_jobs(fragile: Killable) -> None:
     assert min(told.killed.values()) > 20
     assert told.ended["canceled"] == 0
     assert told.ended["finished"] > 5
+    assert told.amid < 50, "the last kills met no job"

@@ -40,7 +40,7 @@ def document(served: Served) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def config(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with configurations: for single requests, with ids of things that are there, and for chains."""
+    """A folder with configurations: of single requests, with ids of things that are there, and of chains."""
     token = served.login("carla")
     job = served.run_job(token, {"process": small_graph()})
     assert served.ask("GET", f"/jobs/{job}", token).json()["status"] == "finished"

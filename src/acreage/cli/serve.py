@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +46,8 @@ from acreage.udf.runner import ProcessUdfRunner
 DEFAULT_USER = "acreage"
 _PROBES, _PROBE_SECONDS = 4, 30.0
 _MEMORY_EVERY_S = 30.0
+# A request waits while its plan is made. At 10 m this many are a square of hundreds of kilometres.
+_MOST_WINDOWS = 10_000
 _TILE_SECONDS = 60.0  # of work that one tile of a map service may take
 
 
@@ -232,6 +234,7 @@ class EngineWork:
     ) -> Plan:
         known = JobOptions.of(options, self.settings)
         budget = budget_of(self.settings, known.memory, known.threads, base=self._memory())
+        budget = replace(budget, windows=_MOST_WINDOWS)
         quarantined = quarantine_of(self.settings).read()
         return make_plan(
             parse_graph(process),

@@ -26,6 +26,7 @@ class Budget:
         base: bytes that the process takes beside its windows.
         udf: bytes that each process of a user-defined function takes beside the windows that it is handed.
         processes: that compute windows at once.
+        windows: of a stage at most: planning takes about a millisecond for each.
     """
 
     memory: int
@@ -34,6 +35,7 @@ class Budget:
     base: int = BASE_MEMORY
     udf: int = 0
     processes: int = 1
+    windows: int = 1_000_000
 
     @property
     def fixed(self) -> int:

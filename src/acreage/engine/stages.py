@@ -20,7 +20,6 @@ from acreage.engine.sources import SourceOp
 from acreage.processes.vectors import geometry_windows
 
 WINDOW_SIZES = (4096, 2048, 1024, 512, 256, 128, 64, 32)
-MOST_WINDOWS = 1_000_000
 LEAST_ROWS = 32
 
 
@@ -93,12 +92,14 @@ def _composite_stage(nodes: Sequence[PlanNode], stage: Stage, composite: Composi
     """As few windows as the memory allows, each once a period."""
     box = stage.box
     assert box is not None
+    key = nodes[stage.targets[0]].key
+    _check_count(box, WINDOW_SIZES[0], key, budget)  # before they are listed
     windows = composite_windows(nodes, composite, box, budget.window, budget.share)
     if windows is None:
         smallest = composite_bytes(nodes, composite, sample_window(box, WINDOW_SIZES[-1]))
         check_fits(smallest, budget, budget.threads)
         windows = tuple(box.windows(WINDOW_SIZES[-1], WINDOW_SIZES[-1]))
-    _check_count(box, max(max(w.shape) for w in windows) if windows else 1, nodes[stage.targets[0]].key)
+    _check_count(box, max(max(w.shape) for w in windows) if windows else 1, key, budget)
     periods = range(len(composite.periods))
     return replace(
         stage,
@@ -122,7 +123,7 @@ def _windows(nodes: Sequence[PlanNode], stage: Stage, box: Box, budget: Budget) 
         if whole := _whole_rows(program, box, budget):
             return whole
     size = _window_size(nodes, stage, box, budget)
-    _check_count(box, size, nodes[stage.targets[0]].key)
+    _check_count(box, size, nodes[stage.targets[0]].key, budget)
     return tuple(box.windows(size, size)) or (box,)
 
 
@@ -157,12 +158,12 @@ def _strips(box: Box, number: int) -> tuple[Box, ...]:
     return tuple(replace(box, y0=top, y1=bottom) for top, bottom in pairwise(edges))
 
 
-def _check_count(box: Box, size: int, key: str) -> None:
+def _check_count(box: Box, size: int, key: str, budget: Budget) -> None:
     """Refuse a box of so many windows that a list of them is more than a plan can hold."""
-    if box.width * box.height > MOST_WINDOWS * size * size:
+    if box.width * box.height > budget.windows * size * size:
         raise MemoryBudgetExceeded(
             f"The data cube of node {key!r} has {box.width:.3g} x {box.height:.3g} pixels of "
-            f"{box.grid.res_x:.3g} x {box.grid.res_y:.3g}, more than {MOST_WINDOWS:,} windows.",
+            f"{box.grid.res_x:.3g} x {box.grid.res_y:.3g}, more than {budget.windows:,} windows.",
             hint="Check its resolution and area.",
         )
 

@@ -50,7 +50,7 @@ class Child:
         Args:
             command: with its arguments.
             log: the file.
-            nice: how far it, and all that it starts, give way to others (0 to 19).
+            nice: how far it, and all that it starts, give way to this process (0 to 19).
 
         Raises:
             OSError: it cannot be started.
@@ -67,7 +67,8 @@ class Child:
             )
         if nice:
             with suppress(OSError):  # it has ended already
-                os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+                own = os.getpriority(os.PRIO_PROCESS, 0)
+                os.setpriority(os.PRIO_PROCESS, process.pid, min(19, own + nice))
         return Child(process)
 
     @property
