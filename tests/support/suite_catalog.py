@@ -54,7 +54,9 @@ def mean_of_red(file_format: str) -> dict[str, Any]:
     """A process: the mean of a week's red, 84 rows of 96 pixels, in a format of one file."""
     area = {"west": 679_720, "south": 5_151_080, "east": 680_680, "north": 5_151_920, "crs": 32632}
     days = ["2022-06-01", "2022-06-08"]
-    load = node("load_collection", id="SENTINEL2_L2A", spatial_extent=area, temporal_extent=days, bands=["B04"])
+    load = node(
+        "load_collection", id="SENTINEL2_L2A", spatial_extent=area, temporal_extent=days, bands=["B04"]
+    )
     inner = {"m": {**node("mean", data={"from_parameter": "data"}), "result": True}}
     reduced = node("reduce_dimension", data="@load", dimension="t", reducer={"process_graph": inner})
     save = {**node("save_result", data="@mean", format=file_format), "result": True}
