@@ -106,7 +106,11 @@ def test_collections_and_processes_are_listed(editor: Page, server: Served) -> N
 def test_a_graph_is_run_and_its_result_drawn(editor: Page, expected: np.ndarray) -> None:
     write_process(editor, mean_of_red("GTiff"))
     sent: list[Request] = []
-    editor.on("request", lambda r: sent.append(r))
+
+    def note(request: Request) -> None:
+        sent.append(request)
+
+    editor.on("request", note)
     editor.get_by_role("button", name="Run directly").click()
     assert_map_shows(editor, expected, "run")
     (body,) = [r.post_data_json for r in sent if r.method == "POST" and r.url.endswith("/result")]

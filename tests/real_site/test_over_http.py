@@ -37,7 +37,7 @@ OPTIONS = TrainingOptions(members=2, epochs=6, patience=6)
 
 @pytest.fixture(scope="module")
 def job(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> MapJob:
-    """The map of the whole site with the workflow's own settings; the model is trained on real French series."""
+    """The map of the whole site with the workflow's own settings; a model of real French series."""
     series = open_samples(real_data / "labels" / "dekad_2023_FRA_LPIS_POLY_110.geoparquet")
     series = series.in_season(Season.parse("2023-03-01/2023-10-31")).with_gaps_filled()
     legend = open_legend("europe").without(["grassland", "vineyards", "other_permanent"])

@@ -42,13 +42,13 @@ class _Handler(SimpleHTTPRequestHandler):
                 return super().translate_path("/" + path.removeprefix(prefix))
         return super().translate_path(path)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Nothing is logged."""
 
 
 @contextmanager
 def web_site(folders: Mapping[str, Path]) -> Iterator[str]:
-    """The origin of a web site on a free port; files of folders by the start of the address, longest first."""
+    """The origin of a web site on a free port: folders by the start of an address, the longest first."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, folders=folders))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
