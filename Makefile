@@ -11,7 +11,7 @@ STAMP := $(VENV)/.stamp
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test proof check docs lock clean
+.PHONY: help install js demo test proof check docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -26,6 +26,13 @@ $(STAMP): requirements/lock.txt pyproject.toml
 	@version=$$($(BIN)/acreage --version) && touch $@ && echo "Ready: $$version in $(VENV)."
 
 install: $(STAMP) ## set up .venv with the locked versions
+
+js: build/js/.stamp ## set up build/js with the JavaScript packages that tests use (Node.js and npm)
+
+build/js/.stamp: tests/clients/js/package.json tests/clients/js/package-lock.json
+	mkdir -p build/js && cp $^ build/js/
+	npm ci --prefix build/js --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 demo: $(STAMP) ## the whole chain on two small simulated tiles, with a picture
 	$(BIN)/acreage demo

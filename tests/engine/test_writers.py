@@ -117,6 +117,19 @@ def test_each_time_step_is_a_file_that_says_its_date_and_its_bands(tmp_path: Pat
         assert file.tags()["datetime"] == "2019-03-11T10:56:21.024Z"
 
 
+def test_a_band_says_the_range_of_its_valid_values(tmp_path: Path) -> None:
+    cube = big(times=1)
+    cube = Cube.of(cube.values, cube.validity() & (np.arange(2) == 0)[:, None, None], cube.meta)
+    (path,) = write(cube, "GTiff", tmp_path)
+    valid = cube.values[cube.validity()]
+    with rasterio.open(path) as file:
+        told = {name: float(value) for name, value in file.tags(1).items()}
+        assert told["STATISTICS_MINIMUM"] == valid.min()
+        assert told["STATISTICS_MAXIMUM"] == valid.max()
+        assert told["STATISTICS_MEAN"] == pytest.approx(valid.mean())
+        assert "STATISTICS_MINIMUM" not in file.tags(2)  # no valid pixel
+
+
 def test_one_time_step_is_one_file_of_the_plain_name(tmp_path: Path) -> None:
     (path,) = write(big(times=1), "GTiff", tmp_path)
     assert path.name == "out.tif"

@@ -25,6 +25,7 @@ from typing import Any
 import requests
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from tests.support.oidc_pages import pages_config
 
 PROGRAM = "glewlwyd"
 SCHEMA = Path("/usr/share/dbconfig-common/data/glewlwyd/install/sqlite3")
@@ -275,7 +276,8 @@ def running_provider(
     connection.executescript(SCHEMA.read_text("utf-8"))
     connection.close()
     config = folder / "provider.conf"
-    config.write_text(_CONFIG.format(port=port, url=url, database=database), encoding="utf-8")
+    text = _CONFIG.format(port=port, url=url, database=database) + pages_config(folder)
+    config.write_text(text, encoding="utf-8")
     with (folder / "provider.log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, "-c", str(config)], stdout=log, stderr=log)
     try:

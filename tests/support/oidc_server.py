@@ -81,19 +81,25 @@ class Served:
 
 @contextmanager
 def running_server(
-    folder: Path, catalog: Path, *, within: Sequence[str] = (), **environment: str
+    folder: Path,
+    catalog: Path,
+    *,
+    users: Sequence[str] = tuple(ACCOUNTS),
+    within: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[Served]:
-    """A server with the accounts of `ACCOUNTS`, and settings as environment variables.
+    """A server with accounts of `ACCOUNTS`, and settings as environment variables.
 
     Args:
         folder: for its files.
         catalog: that it serves.
+        users: names of the accounts. One alone is trusted: graphs may name files of this machine.
         within: a command that runs it.
         environment: settings.
     """
     port = free_port()
     accounts = folder / "accounts"
-    accounts.write_text("# for tests\n" + "".join(f"{n}:{p}\n" for n, p in ACCOUNTS.items()))
+    accounts.write_text("# for tests\n" + "".join(f"{n}:{ACCOUNTS[n]}\n" for n in users))
     command = [*within, sys.executable, "-c", "from acreage.cli.main import main; main()", "serve"]
     command += ["--catalog", str(catalog), "--port", str(port), "--storage", str(folder / "storage")]
     own = {"ACREAGE_SERVER_USERS": str(accounts), "ACREAGE_CACHE": str(folder / "cache"), **environment}

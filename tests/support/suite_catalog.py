@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tests.support.tiny_archive import Layer, TinyArchive
+from tests.support.tiny_archive import Layer, TinyArchive, node
 
 WEST, NORTH = 679_000, 5_152_400  # EPSG:32632, around the area of the suite's workflows
 COLUMNS = ROWS = 256
@@ -47,6 +48,19 @@ def _bands(rng: np.random.Generator) -> dict[str, Layer]:
     classes = rng.choice([4, 5, 8], (ROWS // 2, COLUMNS // 2), p=[0.6, 0.35, 0.05]).astype(np.uint8)
     made["SCL"] = Layer(classes, 20, WEST, NORTH)
     return made
+
+
+def mean_of_red(file_format: str) -> dict[str, Any]:
+    """A process: the mean of a week's red, 84 rows of 96 pixels, in a format of one file."""
+    area = {"west": 679_720, "south": 5_151_080, "east": 680_680, "north": 5_151_920, "crs": 32632}
+    days = ["2022-06-01", "2022-06-08"]
+    load = node(
+        "load_collection", id="SENTINEL2_L2A", spatial_extent=area, temporal_extent=days, bands=["B04"]
+    )
+    inner = {"m": {**node("mean", data={"from_parameter": "data"}), "result": True}}
+    reduced = node("reduce_dimension", data="@load", dimension="t", reducer={"process_graph": inner})
+    save = {**node("save_result", data="@mean", format=file_format), "result": True}
+    return {"process_graph": {"load": load, "mean": reduced, "save": save}}
 
 
 if __name__ == "__main__":

@@ -26,33 +26,25 @@ router = APIRouter()
 
 
 @router.get("/processes", tags=["processes"])
-def processes(
-    request: Request, server: ServerPart, limit: Limit = None, after: After = None
-) -> dict[str, Any]:
-    """All predefined processes."""
-    found = server.predefined
-    ids = [p["id"] for p in found]
-    start = ids.index(after) + 1 if after in ids else 0
-    shown = found[start:] if limit is None else found[start : start + limit]
-    more = bool(shown) and start + len(shown) < len(found)
-    return {
-        "version": PROCESSES_VERSION,
-        "processes": shown,
-        "links": page_links(request, shown[-1]["id"] if more else None, limit),
-    }
+def processes(server: ServerPart, limit: Limit = None, after: After = None) -> dict[str, Any]:
+    """All predefined processes, whatever `limit` says.
+
+    The openEO JavaScript client and the Web Editor ask for 50 and never for the next page.
+    """
+    return {"version": PROCESSES_VERSION, "processes": list(server.predefined), "links": []}
 
 
 @router.get("/processes/{namespace}", tags=["processes"])
 def processes_of_namespace(
-    request: Request, server: ServerPart, namespace: str, limit: Limit = None, after: After = None
+    server: ServerPart, namespace: str, limit: Limit = None, after: After = None
 ) -> dict[str, Any]:
-    """Predefined processes (`backend`), or public ones of a user (`@` and the user's id)."""
+    """Predefined processes (`backend`), or public ones of a user (`@` and the user's id); all of them."""
     if namespace == "backend":
-        return processes(request, server, limit, after)
+        return processes(server)
     if not namespace.startswith("@"):
         raise ProcessGraphNotFound(f"There is no namespace {namespace!r}.")
-    found, more = server.processes.listed(namespace[1:], limit, after, public=True)
-    return {"processes": [_with_id(p) for p in found], "links": page_links(request, more, limit)}
+    found, _ = server.processes.listed(namespace[1:], None, None, public=True)
+    return {"processes": [_with_id(p) for p in found], "links": []}
 
 
 @router.get("/processes/{namespace}/{process_id}", tags=["processes"])

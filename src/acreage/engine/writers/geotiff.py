@@ -166,5 +166,7 @@ def _to_cog(
         overview_resampling=method,
         resampling=method,
         bigtiff="IF_SAFER",
+        # Viewers, the openEO Web Editor among them, take the range of colours from them.
+        statistics="YES",
         num_threads=2,
     )
