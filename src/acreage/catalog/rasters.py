@@ -129,7 +129,7 @@ class _Product:
         return found
 
     def _document(self, address: str) -> bytes:
-        return read_document(*self._reach.place(address, self._item.href))
+        return read_document(*self._reach.place(address, _item_address(self._item, self._reach)))
 
 
 def _other_product(item: StacItem, definition: CollectionDefinition) -> str | None:
@@ -171,9 +171,14 @@ def _find_asset(item: StacItem, band: BandDefinition, reach: Reach) -> _Wanted |
                     f"its asset {key!r} lies at {scheme}://, which is not read; http, https and s3 are.",
                     "unreadable",
                 )
-            place, access = reach.place(href, item.href)
+            place, access = reach.place(href, _item_address(item, reach))
             return _Wanted(item, band, place, access, asset_facts(item, asset, band.band_index))
     return _Refused(f"it has no asset {' or '.join(map(repr, band.assets))}.", "missing-band")
+
+
+def _item_address(item: StacItem, reach: Reach) -> str:
+    """Where an item is read again. What a user's item says of itself may be the address of another's."""
+    return item.href if reach.guard is None else item.address
 
 
 def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Product) -> Raster | _Refused:

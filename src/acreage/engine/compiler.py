@@ -123,7 +123,13 @@ class Compiler:
                 node = replace(node, arguments=self._argument(node.arguments, [], request))
                 self.open_grid.add(index)
                 meta, op = self.loader.load(index, node, request)
-                return self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+                made = self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+                for name in self.loader.absent_dimensions(node):
+                    if len(self.nodes[made].meta.dim(name).labels) == 1:
+                        made = self._made(
+                            node.key, "drop_dimension", {"data": InputRef(0), "name": name}, [made]
+                        )
+                return made
             case "load_geojson":
                 cube = load_geojson(node.arguments["data"], node.arguments["properties"] or ())
                 return self._add(PlanNode(node.key, node.process_id, (), (), cube.meta, ConstantOp(cube)))
