@@ -23,7 +23,7 @@ from acreage.backend.settings import load_server_settings
 from acreage.catalog.access.public import PublicTransport
 from acreage.cli.executors import means
 from acreage.cli.inputs import inspector, quarantine_of
-from acreage.cli.runtime import budget_of, catalog_at, remote_policy
+from acreage.cli.runtime import budget_of, catalog_at, model_code, remote_policy
 from acreage.core.errors import AcreageError, InvalidInput
 from acreage.core.settings import Settings, load_settings
 from acreage.engine.parser import parse_graph
@@ -179,7 +179,7 @@ def user_files(folder: Path, results: Mapping[str, str], downloads: Path, reach:
     """
     downloads.mkdir(parents=True, exist_ok=True)
     transport = PublicTransport(remote_policy(load_settings()), reach)
-    return UserFiles(JobsWorkspace(folder, results), downloads, transport=transport)
+    return UserFiles(JobsWorkspace(folder, results), downloads, transport=transport, model_code=model_code())
 
 
 def _finished(plan: Plan, result: RunResult, log: JobLog) -> Outcome:

@@ -28,6 +28,7 @@ from acreage.catalog.catalog import CompositeCatalog, SourceCatalog
 from acreage.catalog.index import IndexPolicy
 from acreage.core.errors import InvalidInput
 from acreage.core.settings import Settings
+from acreage.croptype.udf_source import ARTIFACT_TYPE, udf_source
 from acreage.engine.budget import Budget
 from acreage.engine.memory import base_memory
 from acreage.engine.planner import REWRITES
@@ -154,6 +155,11 @@ class PublicDownload:
     def __call__(self, address: str, path: Path, most_bytes: int) -> None:
         """As `acreage.udf.models.Download`."""
         PublicTransport(allowed=self.reach).download(address, path, most_bytes)
+
+
+def model_code() -> dict[str, str]:
+    """Source of the functions that run models of the application, by their artifact type."""
+    return {ARTIFACT_TYPE: udf_source()}
 
 
 def udf_packages(settings: Settings) -> PackageCache | None:

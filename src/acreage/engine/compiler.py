@@ -21,6 +21,8 @@ from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
 from acreage.engine.constants import constant_cube, constant_json, constant_value
 from acreage.engine.graph import Graph, GraphNode, substitute
 from acreage.engine.loading import Loader
+from acreage.engine.models import ModelFile, load_model, predicted
+from acreage.engine.models.predict import PREDICTIONS
 from acreage.engine.ops import (
     ConstantOp,
     InputRef,
@@ -80,6 +82,7 @@ class Compiler:
     problems: list[ProcessGraphError] = field(default_factory=list)
     probes: dict[str, LabelledArray] = field(default_factory=dict)
     loaded: dict[int, Ready | RasterCatalog] = field(default_factory=dict)
+    models: dict[int, ModelFile] = field(default_factory=dict)
 
     def run(self) -> None:
         """Compile every node; all problems are listed that do not follow from one another."""
@@ -120,16 +123,12 @@ class Compiler:
             )
         match node.process_id:
             case "load_collection" | "load_stac":
-                node = replace(node, arguments=self._argument(node.arguments, [], request))
-                self.open_grid.add(index)
-                meta, op = self.loader.load(index, node, request)
-                made = self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
-                for name in self.loader.absent_dimensions(node):
-                    if len(self.nodes[made].meta.dim(name).labels) == 1:
-                        made = self._made(
-                            node.key, "drop_dimension", {"data": InputRef(0), "name": name}, [made]
-                        )
-                return made
+                return self._load(index, node, request)
+            case "load_ml_model":
+                self.models[index] = load_model(self._argument(node.arguments, [], request), self.files)
+                return Constant({"name": self.models[index].item.name})
+            case "ml_predict" | "ml_predict_probabilities":
+                return self._prediction(node)
             case "load_geojson":
                 cube = load_geojson(node.arguments["data"], node.arguments["properties"] or ())
                 return self._add(PlanNode(node.key, node.process_id, (), (), cube.meta, ConstantOp(cube)))
@@ -151,6 +150,16 @@ class Compiler:
         if node.process_id in array_processes():
             return self._constant(node)
         return self._process(index, node, cube_processes()[node.process_id], request)
+
+    def _load(self, index: int, node: GraphNode, request: GridRequest) -> int:
+        node = replace(node, arguments=self._argument(node.arguments, [], request))
+        self.open_grid.add(index)
+        meta, op = self.loader.load(index, node, request)
+        made = self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+        for name in self.loader.absent_dimensions(node):
+            if len(self.nodes[made].meta.dim(name).labels) == 1:
+                made = self._made(node.key, "drop_dimension", {"data": InputRef(0), "name": name}, [made])
+        return made
 
     def _load_files(self, index: int, node: GraphNode, request: GridRequest) -> int:
         """A cube of users' files: as it is, or what a search among rasters gives, on any grid."""
@@ -348,6 +357,31 @@ class Compiler:
         a = node.arguments
         code = UdfCode(a["udf"], a["runtime"], a.get("version"))
         return self._add_udf(node, code, a.get("context") or {}, inputs, None, None, None)
+
+    def _prediction(self, node: GraphNode) -> Value:
+        """A model on a cube: a function as `run_udf` has it, whose source is not the user's."""
+        inputs: list[int] = []
+        self._argument(node.arguments["data"], inputs, OWN_GRID)
+        model = node.arguments["model"]
+        found = self.models.get(model.index) if isinstance(model, NodeRef) else None
+        if found is None or len(inputs) != 1:
+            raise ProcessParameterInvalid(
+                f"{node.process_id} needs a data cube, and a model of load_ml_model.",
+                hint='Refer to its node: {"from_node": "its name"}.',
+            )
+        given = self.nodes[inputs[0]].meta
+        dimensions = self._argument(node.arguments["dimensions"], [], OWN_GRID)
+        scores = node.process_id == "ml_predict_probabilities"
+        run = predicted(found, given, dimensions, scores=scores)
+        made = self._add_udf(node, run.code, run.context, inputs, None, None, run.blocks)
+        if run.renamed is not None:
+            arguments = {"data": InputRef(0), "source": run.renamed, "target": PREDICTIONS}
+            made = self._made(node.key, "rename_dimension", arguments, [made])
+        meta = self.nodes[made].meta
+        kept = replace(meta.dim(PREDICTIONS), type="bands") if meta.find("bands") is None else None
+        if kept is not None:
+            self.nodes[made] = replace(self.nodes[made], meta=meta.with_dim(PREDICTIONS, kept))
+        return made
 
     def _udf_process(self, node: GraphNode, callback: Callback, inputs: list[int]) -> Value:
         call = callback.udf

@@ -133,6 +133,8 @@ class UserFiles:
         limits: of files.
         transport: by which addresses are reached.
         machine_paths: whether `load_stac` takes paths of this machine, as on the command line.
+        model_code: source of the functions that run models, by the `mlm:artifact_type` of their files; for
+            files that only code can open.
     """
 
     workspace: Workspace | None = None
@@ -140,6 +142,7 @@ class UserFiles:
     limits: Limits = Limits()
     transport: PublicTransport = field(default_factory=PublicTransport, compare=False)
     machine_paths: bool = False
+    model_code: Mapping[str, str] = field(default_factory=dict)
 
     def uploaded(self, paths: Sequence[str]) -> tuple[UserFile, ...]:
         """Files of the workspace.
