@@ -169,7 +169,7 @@ def test_the_item_describes_the_model(folder: Path, trained: TrainedModel) -> No
     (given,) = properties["mlm:input"]
     assert given["bands"] == [*trained.spec.bands, "CROPLAND"]
     assert given["input"]["shape"] == [-1, 24, len(given["bands"])]
-    assert {b["name"] for b in document["assets"]["model"]["bands"]} == set(given["bands"])
+    assert {b["name"] for b in properties["bands"]} == set(given["bands"])
     classes = {c["value"]: c["name"] for c in properties["mlm:output"][0]["classification:classes"]}
     assert classes == {
         0: "outside", 3: "wheat", 17: "maize", 254: "not_cropland", 255: "no_observation",

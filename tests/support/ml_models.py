@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-EXTENSION = "https://stac-extensions.github.io/mlm/v1.5.1/schema.json"
+EXTENSION = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 CLASSES = [{"value": 10, "name": "low"}, {"value": 20, "name": "middle"}, {"value": 30, "name": "high"}]
 WEIGHTS = np.array([[0.5, -1.0], [0.1, 0.2], [-0.75, 1.5]], np.float32)  # (classes, bands)
 BIAS = np.array([0.25, 0.5, -0.125], np.float32)

@@ -16,6 +16,7 @@ from tests.support.servers.faulty import Answer, FaultyServer, Request, folder_b
 from tests.support.user_files import loaded
 from tests.support.written import raster_meta, write
 
+from acreage.catalog import open_catalog
 from acreage.catalog.access import Policy, access_for, guarded_access
 from acreage.catalog.access.model import Guard
 from acreage.catalog.access.public import PublicTransport
@@ -196,6 +197,16 @@ def test_files_of_the_machine_are_not_read_through_a_users_item(place: Place, hr
     with pytest.raises(AddressRefused, match="no address of the web"):
         place.load(place.put("item.json", item))
     assert place.private.requests == []
+
+
+def test_an_item_does_not_pass_for_another_catalogs_item(place: Place) -> None:
+    """Else a user's broken copy would put the true product into quarantine for everybody."""
+    links = [{"rel": "self", "href": "https://catalog.example.org/items/one"}]
+    url = place.put("item.json", place.item("a.tif", links=links))
+    guard = Guard((urlsplit(place.public.address).netloc,))
+    catalog = open_catalog(url, definitions=(), guard=guard)
+    (item,) = catalog.search(catalog.collections()[0], (-180, -90, 180, 90)).items
+    assert item.href == url
 
 
 @pytest.mark.parametrize("relation", ["item", "child"])

@@ -11,7 +11,7 @@ from typing import Any
 from affine import Affine
 from shapely import to_wkb
 
-from acreage.catalog.access import EVERYWHERE, Access, Reach, is_remote, shown
+from acreage.catalog.access import EVERYWHERE, Access, Reach, is_remote, shown, split_signature
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
@@ -103,9 +103,9 @@ def resolve_items(
             rasters[each.item.id][each.band.name] = as_radar(result, each.item, each.band, definition)
         else:
             problems.append(ItemProblem(each.item.id, each.band.name, result.reason, result.kind))
-    places = {item.id: item.href for item in items}
+    places = {item.id: split_signature(_item_address(item, reach))[0] for item in items}
     return (
-        [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]],
+        [_source_item(i, definition, rasters[i.id], places[i.id]) for i in items if rasters[i.id]],
         [replace(p, href=places[p.item]) for p in problems],
     )
 
@@ -141,12 +141,12 @@ def _other_product(item: StacItem, definition: CollectionDefinition) -> str | No
 
 
 def _source_item(
-    item: StacItem, definition: CollectionDefinition, rasters: Mapping[str, Raster]
+    item: StacItem, definition: CollectionDefinition, rasters: Mapping[str, Raster], href: str
 ) -> SourceItem:
     return SourceItem(
         id=item.id,
         collection=definition.id,
-        href=item.href,
+        href=href,
         datetime=item.start,
         bbox=item.bbox,
         group=group_of(item, definition.mosaic),

@@ -23,7 +23,7 @@ from acreage.croptype.udf_source.crop_type_udf import (
 )
 
 _EXTENSIONS = [
-    "https://stac-extensions.github.io/mlm/v1.5.1/schema.json",
+    "https://stac-extensions.github.io/mlm/v1.5.2/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
 ]
@@ -53,7 +53,7 @@ def model_item(model: TrainedModel, sha256: str, size: int, href: str) -> dict[s
         "mlm:artifact_type": ARTIFACT_TYPE,
         "file:checksum": f"1220{sha256}",
         "file:size": size,
-        "bands": [{"name": b, "description": _unit(b, model), "nodata": "nan"} for b in bands],
+        "bands": [{"name": b} for b in bands],
     }
     return {
         "type": "Feature",
@@ -66,7 +66,9 @@ def model_item(model: TrainedModel, sha256: str, size: int, href: str) -> dict[s
             "datetime": None,
             "start_datetime": _moment(training["first_dekad"]),
             "end_datetime": _moment(training["last_dekad"]),
-            "mlm:name": f"Crop types, {training['fingerprint'][:16]}",
+            # What the bands are; the extension wants it here, and the core their names at the file too.
+            "bands": [{"name": b, "description": _unit(b, model), "nodata": "nan"} for b in bands],
+            "mlm:name": f"Crop types {training['fingerprint'][:16]}",
             "mlm:architecture": model.network["architecture"],
             "mlm:framework": "PyTorch",
             "mlm:framework_version": training["packages"]["torch"],

@@ -122,9 +122,13 @@ def local_items(job: JobRow, place: JobFolder, stored: Callable[[str], str] | No
         def href(file: Mapping[str, Any]) -> str:
             return str(place.results / file["name"]) if stored is None else stored(file["name"])
 
+        def named(file: Mapping[str, Any]) -> list[dict[str, Any]]:
+            # What users are told of the item; where it lies is the server's own affair.
+            return [{"rel": "self", "href": f"job://{job.id}/{file['name']}"}]
+
         document = {
             "type": "FeatureCollection",
-            "features": [item_document(job, f, href(f)) for f in item_files(result)],
+            "features": [item_document(job, f, href(f), named(f)) for f in item_files(result)],
             "cube:dimensions": result.get("about", {}).get("dimensions"),
         }
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,10 @@ def read_item(document: Any, where: str, known: Collection[str] = ()) -> ModelIt
             )
     assert isinstance(inputs, list)
     assert isinstance(outputs, list)
-    read = read_input(inputs[0], what, {**_bands(properties), **_bands(asset)})
+    bands = _bands(properties)
+    for own, band in _bands(asset).items():
+        bands[own] = {**bands.get(own, {}), **band}
+    read = read_input(inputs[0], what, bands)
     return ModelItem(
         name,
         _href(asset, what),
