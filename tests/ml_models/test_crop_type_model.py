@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import numpy as np
 import pystac
 import pytest
+import rasterio
+import requests
 from tests.support.croptype_samples import BANDS, QUICK, SEASON, make_samples
 from tests.support.engine_runs import MEMORY, WHOLE, cubes_of
+from tests.support.oidc_server import running_server, tiny_catalog
 from tests.support.user_files import NoCollections
 from tests.support.written import box_of, write
 
@@ -177,3 +181,32 @@ def test_the_item_describes_the_model(folder: Path, trained: TrainedModel) -> No
     assert document["assets"]["model"]["file:size"] == (folder / "model.pt").stat().st_size
     write_model_item(trained, folder / "model.pt", document["assets"]["model"]["file:checksum"][4:])
     assert json.loads((folder / "model.json").read_text()) == document
+
+
+def test_through_the_api_it_gives_the_same_at_once_and_as_a_job(
+    folder: Path, runner: ProcessUdfRunner, tmp_path: Path
+) -> None:
+    wanted = run(folder, runner, **predicting(["t", "bands"]))
+    with running_server(tmp_path, tiny_catalog(tmp_path / "archive")) as server:
+        token = server.login("carla")
+        for name in ("model.pt", "model.json", "cube.nc"):
+            put = server.ask("PUT", f"/files/{name}", token, data=(folder / name).read_bytes())
+            assert put.status_code == 200
+        load = {"paths": ["cube.nc"], "format": "netCDF"}
+        nodes: dict[str, Any] = {
+            "load": {"process_id": "load_uploaded_files", "arguments": load},
+            **predicting(["t", "bands"]),
+        }
+        del nodes["predict"]["result"]
+        saved = {"data": {"from_node": "predict"}, "format": "GTiff"}
+        nodes["save"] = {"process_id": "save_result", "arguments": saved, "result": True}
+        process = {"process": {"process_graph": nodes}}
+        answer = server.ask("POST", "/result", token, json=process)
+        assert answer.status_code == 200, answer.text
+        job = server.run_job(token, process)
+        (asset,) = server.ask("GET", f"/jobs/{job}/results", token).json()["assets"].values()
+        of_job = requests.get(asset["href"], timeout=60).content
+    for content in (answer.content, of_job):
+        with rasterio.open(io.BytesIO(content)) as file:
+            assert file.descriptions == ("class", "confidence")
+            np.testing.assert_array_equal(file.read(), wanted.values)
