@@ -40,7 +40,7 @@ def test_a_private_server_is_asked_where_the_operator_says_so() -> None:
         with pytest.raises(AddressRefused, match="public internet"):
             fetch_json(f"{server.address}/p.json")
         assert server.requests == []
-        assert fetch_json(f"{server.address}/p.json", private=True) == PROCESS
+        assert fetch_json(f"{server.address}/p.json", allowed=["*"]) == PROCESS
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_a_private_server_is_asked_where_the_operator_says_so() -> None:
 )
 def test_other_answers_are_refused(answer: Answer, said: str) -> None:
     with serving(lambda request: answer) as server, pytest.raises(AddressRefused, match=said):
-        fetch_json(f"{server.address}/p.json", private=True)
+        fetch_json(f"{server.address}/p.json", allowed=["*"])

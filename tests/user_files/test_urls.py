@@ -15,7 +15,8 @@ from tests.support.user_files import loaded
 from tests.support.written import raster_meta, vector_cube, write
 
 from acreage.catalog.access import AccessFailed, Policy
-from acreage.catalog.access.public import PublicTransport, is_public
+from acreage.catalog.access.guard import is_public
+from acreage.catalog.access.public import PublicTransport
 from acreage.core.cube import Cube
 from acreage.core.errors import AddressRefused, FileContentInvalid, FileSizeExceeded
 from acreage.engine.user_files import Limits, UserFiles

@@ -15,7 +15,7 @@ from acreage.core.tariff import Use
 
 
 def estimated(
-    server: Server, user: User, process: Mapping[str, Any], options: Mapping[str, Any]
+    server: Server, user: User, process: Mapping[str, Any], options: Mapping[str, Any], own: str = ""
 ) -> dict[str, Any]:
     """Costs, duration and size of a process's run, by its plan, in the API's form.
 
@@ -24,12 +24,13 @@ def estimated(
         user: whose it is.
         process: as the user gave it.
         options: of the job.
+        own: `host` or `host:port` under which the client reaches this server.
 
     Raises:
         AcreageError: it cannot be planned.
     """
-    expanded = server.expanded(user.id, process)
-    plan = server.work.plan(expanded, options, user, server.storage.files_of(user.id))
+    expanded = server.expanded(user.id, process, own)
+    plan = server.work.plan(expanded, options, user, server.loads(user.id, expanded, own))
     expected = plan.estimate
     seconds = expected.core_seconds / max(plan.threads, 1)
     use = Use(expected.core_seconds, expected.memory_bytes / 1e9 * seconds, expected.source_pixels / 1e6)

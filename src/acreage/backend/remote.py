@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
 from acreage.catalog.access.address import shown
+from acreage.catalog.access.guard import checked_addresses
 from acreage.catalog.access.model import AccessFailed
 from acreage.catalog.access.policy import Policy
-from acreage.catalog.access.public import PublicTransport, checked_addresses
+from acreage.catalog.access.public import PublicTransport
 from acreage.core.errors import AddressRefused
 
 _MOST_BYTES = 5_000_000
@@ -17,18 +19,18 @@ _MOST_BYTES = 5_000_000
 _POLICY = Policy(attempts=2, refused=1, patience_s=20.0, connect_timeout_s=5.0, read_timeout_s=20.0)
 
 
-def fetch_json(address: str, *, private: bool = False) -> Any:
+def fetch_json(address: str, *, allowed: Collection[str] = ()) -> Any:
     """The JSON document under an address.
 
     Args:
         address: `http://` or `https://`, without a login.
-        private: whether the host may be in a private network, or this machine.
+        allowed: hosts that may be private, as `name` or `name:port`; `*` is all.
 
     Raises:
         AddressRefused: it must not be fetched, cannot be reached, is too large or not JSON.
     """
     _host_of(address)
-    transport = PublicTransport(_POLICY, ["*"] if private else [])
+    transport = PublicTransport(_POLICY, allowed)
     try:
         data = transport.document(address, {"Accept": "application/json"}, most_bytes=_MOST_BYTES)
     except AccessFailed as error:
@@ -43,8 +45,12 @@ def fetch_json(address: str, *, private: bool = False) -> Any:
         ) from error
 
 
-def check_public(address: object) -> None:
+def check_public(address: object, allowed: Collection[str] = ()) -> None:
     """Refuse an address of another kind than http(s), or whose host is not on the public internet.
+
+    Args:
+        address: that a user gave.
+        allowed: hosts that may be private, as `name` or `name:port`; `*` is all.
 
     Raises:
         AddressRefused
@@ -53,7 +59,7 @@ def check_public(address: object) -> None:
         return  # what is no text is refused for that
     host, port = _host_of(address)
     try:
-        checked_addresses(host, port)
+        checked_addresses(host, port, allowed)
     except (OSError, UnicodeError) as error:
         raise AddressRefused(f"The host {host!r} is not known.", hint="Check the address.") from error
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 
@@ -28,11 +29,12 @@ from acreage.backend.jobs.store import JobStore
 from acreage.backend.processes import StoredProcesses
 from acreage.backend.remote import check_public, fetch_json
 from acreage.backend.requests import SyncRequests
+from acreage.backend.results import JobResults, named_addresses
 from acreage.backend.services import Services
 from acreage.backend.settings import ServerSettings
 from acreage.backend.signing import Signer
 from acreage.backend.storage import Storage
-from acreage.backend.work import Work
+from acreage.backend.work import Loads, Work
 from acreage.core.tariff import Tariff, read_tariff
 from acreage.engine.parser import unwrap
 from acreage.engine.user_processes import expand
@@ -56,6 +58,7 @@ class Server:
         providers: of OpenID Connect.
         processes: that users have stored.
         jobs: records of batch jobs.
+        results: of them, as graphs name them.
         dispatcher: runs them.
         requests: runs synchronous requests.
         services: map tiles of users.
@@ -76,6 +79,7 @@ class Server:
     providers: Providers
     processes: StoredProcesses
     jobs: JobStore
+    results: JobResults
     dispatcher: Dispatcher
     requests: SyncRequests
     services: Services
@@ -96,20 +100,31 @@ class Server:
         """The one billing plan."""
         return "free" if self.tariff.is_free else "metered"
 
-    def expanded(self, user_id: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    def expanded(self, user_id: str, document: Mapping[str, Any], own: str = "") -> dict[str, Any]:
         """A process with the user's own processes put in.
+
+        Args:
+            user_id: whose process it is.
+            document: of the process.
+            own: `host` or `host:port` under which the client reaches this server.
 
         Raises:
             ProcessGraphComplexity: it has too many nodes.
             ProcessGraphError: it cannot be put together.
+            JobNotFound, JobNotFinished, ResultLinkInvalid, ResultLinkExpired: it loads results that are not
+                to be had.
         """
         check_nodes(document, self.settings.graph_nodes)
         made = expand(document, self.processes.lookup(user_id))
-        if not self.settings.private_addresses:
-            for node in made["process_graph"].values():
-                if isinstance(node, Mapping) and node.get("process_id") == "load_stac":
-                    check_public(node.get("arguments", {}).get("url"))
+        results = self.results.named_in(user_id, made, own)
+        for address in named_addresses(made):
+            if address not in results and "://" in address:
+                check_public(address, self.settings.reach)
         return made
+
+    def loads(self, user_id: str, process: Mapping[str, Any], own: str = "") -> Loads:
+        """What a user's process (as `expanded` gives it) may load; errors as there."""
+        return Loads(self.storage.files_of(user_id), self.results.named_in(user_id, process, own))
 
 
 def make_server(
@@ -140,12 +155,15 @@ def make_server(
     bucket = _bucket_of(settings, installation)
     known = Passwords.of(passwords, storage.secret())
     accounts = Accounts(database, known, timedelta(days=settings.token_days), trusted)
-    processes = StoredProcesses(database, partial(fetch_json, private=settings.private_addresses))
+    processes = StoredProcesses(database, partial(fetch_json, allowed=settings.reach))
     tariff = Tariff() if settings.tariff is None else read_tariff(settings.tariff)
     budgets = Budgets(database, tariff, settings.user_budget)
     lease = timedelta(seconds=settings.lease_s)
     jobs = JobStore(database, settings.jobs_per_user, settings.job_attempts, lease, budgets)
     providers = Providers.read(settings.oidc)
+    signer = Signer(storage.secret(), settings.link_days * 86400)
+    public = "" if settings.public_url is None else urlsplit(str(settings.public_url)).netloc
+    results = JobResults(jobs, storage.jobs, signer, bucket, public)
 
     def prepare(job: JobRow) -> JobSpec:
         process = expand(job.process, processes.lookup(job.user_id))
@@ -159,6 +177,7 @@ def make_server(
             str(storage.files_of(job.user_id)),
             bucket=None if bucket is None else asdict(bucket.address),
             place=f"{job.attempt}-{secrets.token_hex(8)}",
+            results=results.named_in(job.user_id, process),
         )
 
     limits = DispatcherLimits(settings.jobs_at_once, settings.job_timeout_s, settings.lease_s)
@@ -179,10 +198,11 @@ def make_server(
         providers,
         processes,
         jobs,
+        results,
         dispatcher,
         requests,
         services,
-        Signer(storage.secret(), settings.link_days * 86400),
+        signer,
         budgets,
         bucket,
         disk,

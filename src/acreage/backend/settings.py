@@ -168,11 +168,27 @@ class ServerSettings(BaseSettings):
     )
     private_addresses: bool = Field(
         default=False,
-        description="Whether graphs may name addresses of the server's own network (`namespace`).",
+        description=(
+            "Whether graphs may name any address of the server's own network: `namespace`, `load_stac`, "
+            "`load_url`, `load_ml_model`, models of user-defined functions."
+        ),
+    )
+    private_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated)] = Field(
+        default=(),
+        description=(
+            "Hosts of the server's own network that graphs may name, each as `name` or `name:port`, "
+            "separated by commas."
+        ),
+        json_schema_extra={"default": "none"},
     )
     log_format: Literal["text", "json"] = Field(
         default="text", description="How the server logs on standard error: `text` for people, or `json`."
     )
+
+    @property
+    def reach(self) -> tuple[str, ...]:
+        """Hosts that graphs may name although they are private; `*` is all."""
+        return ("*",) if self.private_addresses else self.private_hosts
 
 
 def load_server_settings() -> ServerSettings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,19 @@ from acreage.backend.accounts.users import User
 from acreage.backend.tiles import Picture
 from acreage.catalog.items import Bounds, Catalog
 from acreage.engine.plan import Plan
+
+
+@dataclass(frozen=True)
+class Loads:
+    """What a user's graph may load beside the collections.
+
+    Attributes:
+        files: folder of the user's files.
+        results: STAC documents of the jobs that the graph loads, by what it names.
+    """
+
+    files: Path
+    results: Mapping[str, str] = field(default_factory=dict)
 
 
 class Work(Protocol):
@@ -20,14 +34,14 @@ class Work(Protocol):
         """Where the collections come from."""
         ...
 
-    def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
+    def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, loads: Loads) -> Plan:
         """The plan of a process whose graph calls predefined processes only.
 
         Args:
             process: with `process_graph`.
             options: of the job.
             user: who asks.
-            files: folder of the user's files.
+            loads: what it may load.
 
         Raises:
             AcreageError: it cannot be run; with all problems that were found.
@@ -35,7 +49,7 @@ class Work(Protocol):
         ...
 
     def render(
-        self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
+        self, process: Mapping[str, Any], corner: tuple[float, float], user: User, loads: Loads, out: Path
     ) -> Picture:
         """Compute a small PNG now, in this process, and give its first file.
 
@@ -43,7 +57,7 @@ class Work(Protocol):
             process: that saves PNG.
             corner: west and north of the tile, in the CRS of the process's result.
             user: whose code it runs.
-            files: folder of the user's files.
+            loads: what it may load.
             out: a folder.
 
         Raises:
@@ -52,7 +66,7 @@ class Work(Protocol):
         """
         ...
 
-    def area(self, process: Mapping[str, Any], user: User, files: Path) -> Bounds | None:
+    def area(self, process: Mapping[str, Any], user: User, loads: Loads) -> Bounds | None:
         """West, south, east and north of a process's raster results in EPSG:3857; None where it has none.
 
         Raises:

@@ -20,7 +20,7 @@ from acreage.catalog.items import Bounds, Interval, ItemProblem
 from acreage.catalog.query import as_cql2, as_query_extension
 from acreage.catalog.sources import Document, ItemIndex, parse_documents
 from acreage.catalog.stac import Json, StacItem
-from acreage.core.errors import CatalogError
+from acreage.core.errors import AddressRefused, CatalogError
 from acreage.core.temporal import format_instant
 
 PAGE_SIZE = 200
@@ -52,6 +52,8 @@ class ApiSource:
         self._lock = threading.Lock()
         self._collections: dict[str, Json] | None = None
         self._io = StacApiIO(timeout=TIMEOUT_S)
+        # Logins and proxies of this machine are not for what users name.
+        self._io.session.trust_env = fetcher.guard is None
         for scheme in ("http://", "https://"):
             self._io.session.mount(scheme, fetcher.adapter())
         with self._errors():
@@ -195,6 +197,9 @@ class ApiSource:
         except CatalogError:
             raise
         except (APIError, requests.RequestException, STACError, ValueError, KeyError, TypeError) as error:
+            refused = _refusal(error)
+            if refused is not None:
+                raise refused from error
             if refusable and getattr(error, "status_code", None) in _REFUSED:
                 raise _FilterRefused from error
             text = " ".join(str(error).split())
@@ -202,6 +207,13 @@ class ApiSource:
                 f"The STAC API at {self._address} failed: {text[:300] or type(error).__name__}.",
                 hint="Check the address, the network and the credentials.",
             ) from error
+
+
+def _refusal(error: BaseException | None) -> AddressRefused | None:
+    """The guard's refusal in what the client makes of it."""
+    while error is not None and not isinstance(error, AddressRefused):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class _FilterRefused(Exception):

@@ -13,12 +13,22 @@ from urllib.parse import unquote, urlsplit
 
 from requests.adapters import HTTPAdapter
 
-from acreage.catalog.access import Access, PoliteAdapter, access_for, is_remote, shared, shown
+from acreage.catalog.access import (
+    Access,
+    Guard,
+    PoliteAdapter,
+    access_for,
+    guarded_access,
+    is_remote,
+    shared,
+    shown,
+)
 from acreage.catalog.access.address import join, may_go_along
 from acreage.core.errors import CatalogError
 
 PARALLEL_REQUESTS = 16
 TIMEOUT_S = (10.0, 60.0)  # connect, read
+_GUARDED_BYTES = 64_000_000  # of a document of strangers
 _SHOWN = 80  # characters of an unexpected answer that an error quotes
 
 
@@ -46,18 +56,24 @@ class Fetcher:
         headers: sent with requests over HTTP(S) to the catalog's own server, and to no other that it links.
         access: how buckets (`s3://`) are reached, None for what each address alone tells.
         origin: address of the catalog.
+        guard: set where a user gave the address.
     """
 
     def __init__(
-        self, headers: Mapping[str, str] | None = None, access: Access | None = None, origin: str = ""
+        self,
+        headers: Mapping[str, str] | None = None,
+        access: Access | None = None,
+        origin: str = "",
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard
         self._headers = dict(headers or {})
         self.access = access
         self._origin = origin
 
     def adapter(self) -> HTTPAdapter:
         """For other clients of HTTP: the same headers, limits, retries and patience."""
-        return PoliteAdapter(shared(), self._origin, self._headers)
+        return PoliteAdapter(shared(), self._origin, self._headers, self.guard)
 
     def read_json(self, address: str) -> dict[str, Any]:
         """The JSON object at a path or address.
@@ -72,8 +88,10 @@ class Fetcher:
 
         Raises:
             CatalogError: it cannot be reached or read.
+            AddressRefused: a user's catalog leads to what users may not reach.
         """
-        return self._get(address) if is_remote(address) else _read_file(address)
+        guarded = self.guard is not None
+        return self._get(address) if guarded or is_remote(address) else _read_file(address)
 
     def read_many(self, addresses: Iterable[str]) -> list[dict[str, Any] | CatalogError]:
         """Several documents in the order given; what cannot be read is the error instead."""
@@ -90,6 +108,10 @@ class Fetcher:
             return error
 
     def _get(self, address: str) -> str:
+        if self.guard is not None:
+            access = guarded_access(address, self.guard)
+            data = shared().document(address, {}, access, most_bytes=_GUARDED_BYTES)
+            return data.decode("utf-8", "replace")
         headers = self._headers if may_go_along(self._origin, address) else {}
         return shared().document(address, headers, self._access(address)).decode("utf-8", "replace")
 

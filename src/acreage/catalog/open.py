@@ -15,6 +15,7 @@ from acreage.catalog.access import (
     AccessConfig,
     AccessFailed,
     EnvReference,
+    Guard,
     Reach,
     is_remote,
     shown,
@@ -75,6 +76,7 @@ def open_catalog(
     address: str | os.PathLike[str],
     definitions: Sequence[CollectionDefinition] | None = None,
     index: IndexPolicy | None = None,
+    guard: Guard | None = None,
 ) -> SourceCatalog | CompositeCatalog:
     """Open a catalog.
 
@@ -83,10 +85,19 @@ def open_catalog(
             `COLLECTION/ITEM/BAND.tif`, a STAC API's address, or a catalog configuration (YAML or JSON).
         definitions: what collections are recognised by; None for the shipped ones, an empty sequence to take
             every collection under its own id and its assets under their own names.
+        index: through which it is read, None for none.
+        guard: set where a user gave the address: it may be signed, and nothing that it leads to is reached
+            but by this guard.
 
     Raises:
         CatalogError: it cannot be reached, read or understood.
+        AddressRefused: it leads to what users may not reach.
     """
+    if guard is not None:
+        source = open_source(os.fspath(address), Fetcher(guard=guard))
+        reach = Reach(guard=guard)
+        entries = {i: replace(e, reach=reach) for i, e in recognise(source, definitions or ()).items()}
+        return SourceCatalog(source, entries)
     known = tuple(shipped_definitions() if definitions is None else definitions)
     text = _place(os.fspath(address), Path(), "catalog")
     if not is_remote(text) and Path(text).is_file() and not is_geoparquet(Path(text)):
@@ -103,7 +114,7 @@ def open_source(address: str, fetcher: Fetcher, index: IndexPolicy | None = None
     Raises:
         CatalogError: it cannot be reached, read or understood.
     """
-    if not is_remote(address) and is_geoparquet(Path(address)):
+    if fetcher.guard is None and not is_remote(address) and is_geoparquet(Path(address)):
         from acreage.catalog.index.geoparquet import open_geoparquet
 
         return open_geoparquet(Path(address))
@@ -114,7 +125,7 @@ def open_source(address: str, fetcher: Fetcher, index: IndexPolicy | None = None
 
 
 def _open_published(address: str, fetcher: Fetcher) -> DocumentSource:
-    if not is_remote(address):
+    if fetcher.guard is None and not is_remote(address):
         path = Path(address)
         if path.is_dir():
             return open_folder(path, fetcher)

@@ -11,7 +11,7 @@ from typing import Any
 from affine import Affine
 from shapely import to_wkb
 
-from acreage.catalog.access import EVERYWHERE, Access, Reach, is_remote, shown
+from acreage.catalog.access import EVERYWHERE, Access, Reach, is_remote, shown, split_signature
 from acreage.catalog.definition import BandDefinition, CollectionDefinition
 from acreage.catalog.fetch import resolve
 from acreage.catalog.grouping import group_of, rank_of
@@ -103,9 +103,9 @@ def resolve_items(
             rasters[each.item.id][each.band.name] = as_radar(result, each.item, each.band, definition)
         else:
             problems.append(ItemProblem(each.item.id, each.band.name, result.reason, result.kind))
-    places = {item.id: item.href for item in items}
+    places = {item.id: split_signature(_item_address(item, reach))[0] for item in items}
     return (
-        [_source_item(i, definition, rasters[i.id]) for i in items if rasters[i.id]],
+        [_source_item(i, definition, rasters[i.id], places[i.id]) for i in items if rasters[i.id]],
         [replace(p, href=places[p.item]) for p in problems],
     )
 
@@ -129,7 +129,7 @@ class _Product:
         return found
 
     def _document(self, address: str) -> bytes:
-        return read_document(*self._reach.place(address, self._item.href))
+        return read_document(*self._reach.place(address, _item_address(self._item, self._reach)))
 
 
 def _other_product(item: StacItem, definition: CollectionDefinition) -> str | None:
@@ -141,12 +141,12 @@ def _other_product(item: StacItem, definition: CollectionDefinition) -> str | No
 
 
 def _source_item(
-    item: StacItem, definition: CollectionDefinition, rasters: Mapping[str, Raster]
+    item: StacItem, definition: CollectionDefinition, rasters: Mapping[str, Raster], href: str
 ) -> SourceItem:
     return SourceItem(
         id=item.id,
         collection=definition.id,
-        href=item.href,
+        href=href,
         datetime=item.start,
         bbox=item.bbox,
         group=group_of(item, definition.mosaic),
@@ -171,9 +171,14 @@ def _find_asset(item: StacItem, band: BandDefinition, reach: Reach) -> _Wanted |
                     f"its asset {key!r} lies at {scheme}://, which is not read; http, https and s3 are.",
                     "unreadable",
                 )
-            place, access = reach.place(href, item.href)
+            place, access = reach.place(href, _item_address(item, reach))
             return _Wanted(item, band, place, access, asset_facts(item, asset, band.band_index))
     return _Refused(f"it has no asset {' or '.join(map(repr, band.assets))}.", "missing-band")
+
+
+def _item_address(item: StacItem, reach: Reach) -> str:
+    """Where an item is read again. What a user's item says of itself may be the address of another's."""
+    return item.href if reach.guard is None else item.address
 
 
 def _raster(wanted: _Wanted, header: Header | Unreadable | None, product: _Product) -> Raster | _Refused:

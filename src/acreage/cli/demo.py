@@ -32,6 +32,7 @@ from acreage.croptype.labels import open_legend
 from acreage.croptype.mapping import MapJob, make_map
 from acreage.croptype.memory import plan_batch
 from acreage.croptype.model_card import model_card
+from acreage.croptype.model_item import write_model_item
 from acreage.croptype.modelfile import open_model, save_model
 from acreage.croptype.reference import read_reference
 from acreage.croptype.reports import score_table
@@ -180,6 +181,7 @@ class _Demo:
         digest = save_model(trained, path)
         with whole_file(path.with_suffix(".md")) as card:
             card.write_text(model_card(trained, digest), "utf-8")
+        write_model_item(trained, path, digest)
 
     def map(self, archive: Archive, model: Path) -> list[MappedTile]:
         """A map of each tile."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from acreage.catalog.access.public import PublicTransport
 from acreage.cli.executors import DaskOption, means, means_of_a_plan
 from acreage.cli.inputs import (
     NoInspectOption,
@@ -24,9 +25,11 @@ from acreage.cli.runtime import (
     NoRewriteOption,
     budget_of,
     catalog_at,
+    model_code,
     parameters_of,
     read_json,
     refuse_unknown_parameters,
+    remote_policy,
     window_progress,
 )
 from acreage.core.errors import InvalidInput
@@ -35,6 +38,7 @@ from acreage.engine.parser import parse_graph
 from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
 from acreage.engine.tolerance import Tolerance
+from acreage.engine.user_files import UserFiles
 
 
 def execute(
@@ -81,7 +85,11 @@ def execute(
     with given(settings, budget, dask) as use:
         quarantine = quarantine_of(settings)
         sources = catalog_at(catalog, settings)
-        planned = make_plan(parsed, sources, use.budget, use.udf, quarantine.read(), no_rewrite or ())
+        anywhere = PublicTransport(remote_policy(settings), ["*"])
+        files = UserFiles(transport=anywhere, machine_paths=True, model_code=model_code())
+        planned = make_plan(
+            parsed, sources, use.budget, use.udf, quarantine.read(), no_rewrite or (), files=files
+        )
         if items_out is not None:
             write_expected(planned, items_out)
             console.print(f"Written: {items_out}", markup=False, soft_wrap=True)

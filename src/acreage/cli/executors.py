@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +54,7 @@ def means(
     *,
     threads: int | None = None,
     trusted: bool = True,
+    reach: Sequence[str] = (),
 ) -> Iterator[Means]:
     """The executor that the option or the setting names, with what goes along with it.
 
@@ -63,6 +64,7 @@ def means(
         dask: the option `--dask`.
         threads: UDF processes without a cluster; the budget's threads where it is not given.
         trusted: whether the graph's user-defined functions may do what this process may.
+        reach: private hosts from which models of those that may not are fetched.
 
     Raises:
         InvalidInput: the option names no cluster, or its file cannot be used.
@@ -71,7 +73,7 @@ def means(
     """
     config = _config(settings, dask)
     if config is None:
-        with udf_runner(settings, threads or budget.threads, trusted) as udf:
+        with udf_runner(settings, threads or budget.threads, trusted, reach) as udf:
             yield Means(budget, udf)
         return
     from acreage.engine.dask.clusters import open_executor
@@ -85,7 +87,7 @@ def means(
             threads=budget.threads,
             policy=remote_policy(settings),
         ) as executor,
-        udf_runner(settings, executor.threads, trusted) as udf,
+        udf_runner(settings, executor.threads, trusted, reach) as udf,
     ):
         # Workers that have not come yet count: windows are cut for all.
         processes = max(executor.workers, cluster_size(config, budget.threads)[0])

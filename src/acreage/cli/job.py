@@ -8,8 +8,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from acreage.backend.jobs.children import die_with_parent
 from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
 from acreage.backend.jobs.logs import JobLog
 from acreage.backend.jobs.outputs import told_of_file, told_of_outputs
+from acreage.backend.settings import load_server_settings
+from acreage.catalog.access.public import PublicTransport
 from acreage.cli.executors import means
 from acreage.cli.inputs import inspector, quarantine_of
-from acreage.cli.runtime import budget_of, catalog_at
+from acreage.cli.runtime import budget_of, catalog_at, model_code, remote_policy
 from acreage.core.errors import AcreageError, InvalidInput
 from acreage.core.settings import Settings, load_settings
 from acreage.engine.parser import parse_graph
@@ -113,19 +115,19 @@ def _end(place: JobFolder, log: JobLog, outcome: Outcome) -> None:
 
 
 def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Outcome:
-    settings = load_settings()
+    settings, reach = load_settings(), load_server_settings().reach
     options = JobOptions.of(spec.options, settings)
     budget = budget_of(settings, options.memory, options.threads)
     tolerance = Tolerance.parse(options.tolerate)
     quarantine = quarantine_of(settings)
-    with means(settings, budget, None, trusted=spec.trusted) as use:
+    with means(settings, budget, None, trusted=spec.trusted, reach=reach) as use:
         plan = make_plan(
             parse_graph(spec.process),
             catalog_at(catalog, settings),
             use.budget,
             use.udf,
             quarantine.read(),
-            files=user_files(Path(spec.files), place.scratch / "downloads"),
+            files=user_files(Path(spec.files), spec.results, place.scratch / "downloads", reach),
         )
         if spec.synchronous and len(plan.outputs) != 1:
             raise InvalidInput(
@@ -150,10 +152,34 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
     return _finished(plan, result, log)
 
 
-def user_files(folder: Path, downloads: Path) -> UserFiles:
-    """The files of a user's workspace, and a folder for what the graph loads from addresses."""
+@dataclass(frozen=True)
+class JobsWorkspace(FolderWorkspace):
+    """The files of a user, and results of jobs that a graph of the user names.
+
+    Attributes:
+        results: STAC documents by what the graph names.
+    """
+
+    results: Mapping[str, str] = field(default_factory=dict)
+
+    def result(self, address: str) -> Path | None:
+        """As `Workspace.result`."""
+        found = self.results.get(address)
+        return None if found is None else Path(found)
+
+
+def user_files(folder: Path, results: Mapping[str, str], downloads: Path, reach: Sequence[str]) -> UserFiles:
+    """What a graph of a user may load.
+
+    Args:
+        folder: of the user's files.
+        results: STAC documents of jobs, by what the graph names.
+        downloads: folder for what is loaded from addresses.
+        reach: hosts that may be asked although they are private.
+    """
     downloads.mkdir(parents=True, exist_ok=True)
-    return UserFiles(FolderWorkspace(folder), downloads)
+    transport = PublicTransport(remote_policy(load_settings()), reach)
+    return UserFiles(JobsWorkspace(folder, results), downloads, transport=transport, model_code=model_code())
 
 
 def _finished(plan: Plan, result: RunResult, log: JobLog) -> Outcome:

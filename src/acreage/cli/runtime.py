@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ from acreage.catalog.catalog import CompositeCatalog, SourceCatalog
 from acreage.catalog.index import IndexPolicy
 from acreage.core.errors import InvalidInput
 from acreage.core.settings import Settings
+from acreage.croptype.udf_source import ARTIFACT_TYPE, udf_source
 from acreage.engine.budget import Budget
 from acreage.engine.memory import base_memory
 from acreage.engine.planner import REWRITES
@@ -110,13 +112,16 @@ def room_for_batches(settings: Settings, budget: Budget) -> int:
     return round(BATCH_SHARE * min(shared, int(settings.udf_memory)))
 
 
-def udf_runner(settings: Settings, threads: int = 1, trusted: bool = True) -> ProcessUdfRunner:
+def udf_runner(
+    settings: Settings, threads: int = 1, trusted: bool = True, reach: Sequence[str] = ()
+) -> ProcessUdfRunner:
     """A runner with one child process a thread; models and packages are fetched into the cache.
 
     Args:
         settings: limits, isolation and the package index.
         threads: that call it at once.
         trusted: whether the UDFs' author may do what this process may; else they are isolated or refused.
+        reach: private hosts from which models of those that are not trusted are fetched.
     """
     return ProcessUdfRunner(
         UdfLimits(
@@ -127,7 +132,9 @@ def udf_runner(settings: Settings, threads: int = 1, trusted: bool = True) -> Pr
         ),
         workers=max(threads, 1),
         models=ModelCache(
-            settings.cache / "models", local_files=trusted, download=None if trusted else public_download
+            settings.cache / "models",
+            local_files=trusted,
+            download=None if trusted else PublicDownload(tuple(reach)),
         ),
         isolation=settings.udf_isolation,
         trusted=trusted,
@@ -135,13 +142,24 @@ def udf_runner(settings: Settings, threads: int = 1, trusted: bool = True) -> Pr
     )
 
 
-def public_download(address: str, path: Path, most_bytes: int) -> None:
-    """A file from the public internet only: what strangers' graphs name must not reach the server's network.
+@dataclass(frozen=True)
+class PublicDownload:
+    """Files of the public internet only: what strangers' graphs name must not reach the server's network.
 
-    Raises:
-        AcreageError: it cannot be had, or is larger than `most_bytes`.
+    Attributes:
+        reach: hosts that may be asked although they are private.
     """
-    PublicTransport().download(address, path, most_bytes)
+
+    reach: tuple[str, ...] = ()
+
+    def __call__(self, address: str, path: Path, most_bytes: int) -> None:
+        """As `acreage.udf.models.Download`."""
+        PublicTransport(allowed=self.reach).download(address, path, most_bytes)
+
+
+def model_code() -> dict[str, str]:
+    """Source of the functions that run models of the application, by their artifact type."""
+    return {ARTIFACT_TYPE: udf_source()}
 
 
 def udf_packages(settings: Settings) -> PackageCache | None:

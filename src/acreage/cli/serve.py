@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from acreage.backend.errors import TileTooLarge
 from acreage.backend.server import make_server
 from acreage.backend.settings import ServerSettings, load_server_settings
 from acreage.backend.tiles import Picture
+from acreage.backend.work import Loads
 from acreage.catalog.items import Bounds, Catalog
 from acreage.cli.inputs import quarantine_of
 from acreage.cli.job import JobOptions, user_files
@@ -83,8 +84,8 @@ def serve(
         refuse_weak(accounts, has_providers=of_server.oidc is not None)
     check_free(host, port)
     source = catalog or settings.catalog
-    runners = probing_runners(settings)
-    work = EngineWork(catalog_at(catalog, settings), str(source), settings, runners)
+    runners = probing_runners(settings, of_server.reach)
+    work = EngineWork(catalog_at(catalog, settings), str(source), settings, runners, of_server.reach)
     # Alone on a machine, a user's code may do what the user may do anyway.
     alone = not reachable and len(accounts) == 1 and of_server.oidc is None
     server = make_server(of_server, work, storage, accounts, trusted=alone)
@@ -123,14 +124,14 @@ def check_free(host: str, port: int) -> None:
         ) from error
 
 
-def probing_runners(settings: Settings) -> dict[bool, ProcessUdfRunner]:
+def probing_runners(settings: Settings, reach: Sequence[str] = ()) -> dict[bool, ProcessUdfRunner]:
     """Runners that see what functions give, by whether their author is trusted.
 
     Some at once, and not for long: a function that never ends must not keep others from planning.
     """
     patience = min(settings.udf_timeout_s, _PROBE_SECONDS)
     short = settings.model_copy(update={"udf_timeout_s": patience})
-    return {trusted: udf_runner(short, _PROBES, trusted) for trusted in (False, True)}
+    return {trusted: udf_runner(short, _PROBES, trusted, reach) for trusted in (False, True)}
 
 
 def refuse_weak(accounts: Mapping[str, str], *, has_providers: bool) -> None:
@@ -216,21 +217,28 @@ class EngineWork:
         address: of the catalog, for the processes of jobs.
         settings: of the engine.
         udf: runs user-defined functions to see what they give, by whether their author is trusted.
+        reach: hosts that graphs may name although they are private.
     """
 
     catalog: Catalog
     address: str
     settings: Settings
     udf: Mapping[bool, ProcessUdfRunner]
+    reach: Sequence[str] = ()
     _memory: _OwnMemory = field(default_factory=_OwnMemory, repr=False)
 
-    def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path) -> Plan:
+    def plan(self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, loads: Loads) -> Plan:
         """As `Work` says."""
         with tempfile.TemporaryDirectory(prefix="acreage-plan-") as folder:
-            return self._planned(process, options, user, files, Path(folder))
+            return self._planned(process, options, user, loads, Path(folder))
 
     def _planned(
-        self, process: Mapping[str, Any], options: Mapping[str, Any], user: User, files: Path, downloads: Path
+        self,
+        process: Mapping[str, Any],
+        options: Mapping[str, Any],
+        user: User,
+        loads: Loads,
+        downloads: Path,
     ) -> Plan:
         known = JobOptions.of(options, self.settings)
         budget = budget_of(self.settings, known.memory, known.threads, base=self._memory())
@@ -242,17 +250,17 @@ class EngineWork:
             budget,
             self._udf_of(user),
             quarantined,
-            files=user_files(files, downloads),
+            files=user_files(loads.files, loads.results, downloads, self.reach),
         )
 
     def _udf_of(self, user: User) -> OwnedUdfRunner:
         return OwnedUdfRunner(self.udf[user.trusted], user.id)
 
     def render(
-        self, process: Mapping[str, Any], corner: tuple[float, float], user: User, files: Path, out: Path
+        self, process: Mapping[str, Any], corner: tuple[float, float], user: User, loads: Loads, out: Path
     ) -> Picture:
         """As `Work` says."""
-        plan = self._planned(process, {"threads": 1}, user, files, out / "downloads")
+        plan = self._planned(process, {"threads": 1}, user, loads, out / "downloads")
         if plan.estimate.core_seconds > _TILE_SECONDS:
             raise TileTooLarge(
                 f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
@@ -266,9 +274,9 @@ class EngineWork:
         row = round((corner[1] - box.bounds[3]) / box.grid.res_y)
         return Picture(done.files[0][0], max(column, 0), max(row, 0))
 
-    def area(self, process: Mapping[str, Any], user: User, files: Path) -> Bounds | None:
+    def area(self, process: Mapping[str, Any], user: User, loads: Loads) -> Bounds | None:
         """As `Work` says."""
-        plan = self.plan(process, {}, user, files)
+        plan = self.plan(process, {}, user, loads)
         box = next((b for o in plan.outputs if (b := plan.nodes[o.node].meta.box) is not None), None)
         if box is None:
             return None

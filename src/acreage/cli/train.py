@@ -26,6 +26,7 @@ from acreage.core.outputs import check_writable, whole_file
 from acreage.croptype.labels import open_legend, shipped_legends
 from acreage.croptype.model import TrainedModel, architectures
 from acreage.croptype.model_card import model_card
+from acreage.croptype.model_item import write_model_item
 from acreage.croptype.modelfile import save_model
 from acreage.croptype.precision import compare_precisions
 from acreage.croptype.reports import score_table
@@ -37,7 +38,10 @@ from acreage.croptype.validation import score_model
 def train_command(
     samples: SamplesFile,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Model file to write; its card goes beside it as .md.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="Model file to write; its card (.md) and STAC item (.json) go beside it."
+        ),
     ],
     legend: Annotated[
         str, typer.Option(help=f"Legend file (JSON), or one of the package: {', '.join(shipped_legends())}.")
@@ -100,6 +104,7 @@ def train_command(
     digest = save_model(model, out)
     check = compare_precisions(model.classifier, model.values_of(series.select(~kept_out)))
     _write_card(out.with_suffix(".md"), model_card(model, digest, check))
+    write_model_item(model, out, digest)
     _tell(console, model, out, digest)
     if kept_out.any():
         scores, _ = score_model(model, series.select(kept_out))
@@ -163,4 +168,7 @@ def _tell(console: Console, model: TrainedModel, out: Path, digest: str) -> None
             f"Left out: {sum(unmapped.values())} samples whose label belongs to no class, "
             f"{sum(dropped.values())} in classes too small."
         )
-    console.print(f"Model: {out}\nCard: {out.with_suffix('.md')}\nsha256: {digest}", soft_wrap=True)
+    console.print(
+        f"Model: {out}\nCard: {out.with_suffix('.md')}\nItem: {out.with_suffix('.json')}\nsha256: {digest}",
+        soft_wrap=True,
+    )

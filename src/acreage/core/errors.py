@@ -387,6 +387,27 @@ class AddressRefused(UserFileError):
     code = "AddressRefused"
 
 
+# --- models -------------------------------------------------------------------------------------------------
+
+
+class MlModelInvalid(ProcessGraphError):
+    """What describes a machine learning model is no item of the MLM extension, or contradicts itself."""
+
+    code = "MlModelInvalid"
+
+
+class MlModelUnsupported(ProcessGraphError):
+    """A machine learning model is of a kind that is not run here."""
+
+    code = "MlModelUnsupported"
+
+
+class MlModelUnsuitable(ProcessGraphError):
+    """A data cube is not what a machine learning model takes."""
+
+    code = "MlModelUnsuitable"
+
+
 # --- collections and items ----------------------------------------------------------------------------------
 
 

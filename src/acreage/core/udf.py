@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ class UdfCode:
         version: of the runtime, as `3` or `3.11`; None takes the default.
         name: file name shown in tracebacks.
         owner: whose it is; a process is never shared by two owners, be their code the same.
+        model: a file that the engine has at hand, in the place of the one whose address the context names.
     """
 
     source: str
@@ -38,6 +40,7 @@ class UdfCode:
     version: str | None = None
     name: str = "udf.py"
     owner: str = ""
+    model: Path | None = None
 
     @cached_property
     def sha256(self) -> str:

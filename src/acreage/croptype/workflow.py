@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from importlib import resources
 from typing import Any, Literal
 
 from openeo.metadata import Band, BandDimension, CollectionMetadata, SpatialDimension, TemporalDimension
@@ -22,6 +21,7 @@ from openeo.rest.vectorcube import VectorCube
 from acreage.core.grid import Box, Grid
 from acreage.core.temporal import Season
 from acreage.croptype.bands import OUTPUT_BANDS
+from acreage.croptype.udf_source import udf_source
 
 S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 S1_BANDS = ("VV", "VH")
@@ -145,11 +145,6 @@ def to_graph(
     """The flat process graph that saves a cube."""
     graph: dict[str, Any] = json.loads(cube.save_result(file_format, options=dict(options or {})).to_json())
     return graph
-
-
-def udf_source() -> str:
-    """The text of the UDF, as it is at this moment in the package."""
-    return resources.files("acreage.croptype.udf_source").joinpath("crop_type_udf.py").read_text("utf-8")
 
 
 # --- parts ---

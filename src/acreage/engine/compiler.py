@@ -6,7 +6,6 @@ once for every grid that is asked of it, so that the first resample applies to e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,31 +16,29 @@ from acreage.catalog.items import Catalog
 from acreage.core.cube import CubeMeta
 from acreage.core.errors import InvalidProcessGraph, ProcessGraphError, ProcessParameterInvalid
 from acreage.core.grid import Grid
-from acreage.core.udf import LabelledArray, UdfCode, UdfRunner
+from acreage.core.udf import UdfCode, UdfRunner
 from acreage.engine.constants import constant_cube, constant_json, constant_value
 from acreage.engine.emptied import check_left
+from acreage.engine.functions import FunctionCall, Functions, callback_call
 from acreage.engine.graph import Graph, GraphNode, substitute
 from acreage.engine.loading import Loader
+from acreage.engine.models import ModelFile, load_model, predicted
+from acreage.engine.models.predict import PREDICTIONS
 from acreage.engine.ops import (
     ConstantOp,
     InputRef,
     ProcessOp,
-    UdfOp,
     fill,
-    udf_output_meta,
 )
-from acreage.engine.plan import Op, Output, PlanNode, SourceSummary
+from acreage.engine.plan import Output, PlanNode, SourceSummary
 from acreage.engine.schemas import check_references
 from acreage.engine.sources import GridRequest
-from acreage.engine.udf_features import SIGNATURES, UdfFeaturesOp, planned_features
-from acreage.engine.udf_windows import cube_dimensions, null_window, udf_blocks, with_described
 from acreage.engine.user_files import LOADS as FILE_LOADS
 from acreage.engine.user_files import RasterCatalog, Ready, ScaleOp, UserFiles, load_files
-from acreage.processes.callback import Callback, NodeRef, ParameterRef
+from acreage.processes.callback import Callback, NodeRef
 from acreage.processes.inspecting import inspect
 from acreage.processes.registry import (
     POINTWISE,
-    Blocks,
     CubeProcess,
     Footprint,
     array_processes,
@@ -71,7 +68,7 @@ class Compiler:
 
     graph: Graph
     loader: Loader
-    udf: UdfRunner | None
+    functions: Functions
     files: UserFiles = field(default_factory=UserFiles)
     nodes: list[PlanNode] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
@@ -79,8 +76,8 @@ class Compiler:
     open_grid: set[int] = field(default_factory=set)
     trimmed: set[int] = field(default_factory=set)
     problems: list[ProcessGraphError] = field(default_factory=list)
-    probes: dict[str, LabelledArray] = field(default_factory=dict)
     loaded: dict[int, Ready | RasterCatalog] = field(default_factory=dict)
+    models: dict[int, ModelFile] = field(default_factory=dict)
 
     def run(self) -> None:
         """Compile every node; all problems are listed that do not follow from one another."""
@@ -113,21 +110,15 @@ class Compiler:
 
     def _compile(self, index: int, request: GridRequest) -> Value:
         node = self.graph.nodes[index]
-        self._check_references(node)
-        for source in node.inputs:
-            if isinstance(given := self.values[(source, OWN_GRID)], int):
-                check_left(self.nodes, given)
-        if node.process_id != "save_result" and self.trimmed.intersection(node.inputs):
-            raise ProcessGraphError(
-                "The labels that trim_cube leaves are known when all pixels are: nothing can come behind it.",
-                hint="Use it last, right before save_result.",
-            )
+        self._check_inputs(node)
         match node.process_id:
             case "load_collection" | "load_stac":
-                node = replace(node, arguments=self._argument(node.arguments, [], request))
-                self.open_grid.add(index)
-                meta, op = self.loader.load(index, node, request)
-                return self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+                return self._load(index, node, request)
+            case "load_ml_model":
+                self.models[index] = load_model(self._argument(node.arguments, [], request), self.files)
+                return Constant({"name": self.models[index].item.name})
+            case "ml_predict" | "ml_predict_probabilities":
+                return self._prediction(node)
             case "load_geojson":
                 cube = load_geojson(node.arguments["data"], node.arguments["properties"] or ())
                 return self._add(PlanNode(node.key, node.process_id, (), (), cube.meta, ConstantOp(cube)))
@@ -150,6 +141,16 @@ class Compiler:
             return self._constant(node)
         return self._process(index, node, cube_processes()[node.process_id], request)
 
+    def _load(self, index: int, node: GraphNode, request: GridRequest) -> int:
+        node = replace(node, arguments=self._argument(node.arguments, [], request))
+        self.open_grid.add(index)
+        meta, op = self.loader.load(index, node, request)
+        made = self._add(PlanNode(node.key, node.process_id, (), (), meta, op))
+        for name in self.loader.absent_dimensions(node):
+            if len(self.nodes[made].meta.dim(name).labels) == 1:
+                made = self._made(node.key, "drop_dimension", {"data": InputRef(0), "name": name}, [made])
+        return made
+
     def _load_files(self, index: int, node: GraphNode, request: GridRequest) -> int:
         """A cube of users' files: as it is, or what a search among rasters gives, on any grid."""
         if index not in self.loaded:
@@ -169,6 +170,17 @@ class Compiler:
         if not found.dated:
             made = self._made(node.key, "drop_dimension", {"data": InputRef(0), "name": "t"}, [made])
         return made
+
+    def _check_inputs(self, node: GraphNode) -> None:
+        self._check_references(node)
+        for source in node.inputs:
+            if isinstance(given := self.values[(source, OWN_GRID)], int):
+                check_left(self.nodes, given)
+        if node.process_id != "save_result" and self.trimmed.intersection(node.inputs):
+            raise ProcessGraphError(
+                "The labels that trim_cube leaves are known when all pixels are: nothing can come behind it.",
+                hint="Use it last, right before save_result.",
+            )
 
     def _check_references(self, node: GraphNode) -> None:
         if node.process_id == "run_udf" or node.process_id in array_processes():
@@ -193,7 +205,7 @@ class Compiler:
             (v for v in node.arguments.values() if isinstance(v, Callback) and v.udf is not None), None
         )
         if udf is not None:
-            return self._udf_process(node, udf, inputs)
+            return self._add_udf(node, callback_call(node, udf, self.nodes[inputs[0]].meta), inputs)
         if (
             process.grid_transparent
             and isinstance(node.arguments.get("data"), NodeRef)
@@ -347,84 +359,36 @@ class Compiler:
             )
         a = node.arguments
         code = UdfCode(a["udf"], a["runtime"], a.get("version"))
-        return self._add_udf(node, code, a.get("context") or {}, inputs, None, None, None)
+        return self._add_udf(node, FunctionCall(code, a.get("context") or {}), inputs)
 
-    def _udf_process(self, node: GraphNode, callback: Callback, inputs: list[int]) -> Value:
-        call = callback.udf
-        assert call is not None
-        if not isinstance(call.udf, str) or not isinstance(call.runtime, str):
+    def _prediction(self, node: GraphNode) -> Value:
+        """A model on a cube: a function as `run_udf` has it, whose source is not the user's."""
+        inputs: list[int] = []
+        self._argument(node.arguments["data"], inputs, OWN_GRID)
+        model = node.arguments["model"]
+        found = self.models.get(model.index) if isinstance(model, NodeRef) else None
+        if found is None or len(inputs) != 1:
             raise ProcessParameterInvalid(
-                "run_udf takes its code and runtime from a parameter that is known only while the job runs.",
-                hint="Write them into the graph, or pass them as parameters of the whole process.",
+                f"{node.process_id} needs a data cube, and a model of load_ml_model.",
+                hint='Refer to its node: {"from_node": "its name"}.',
             )
-        a = node.arguments
-        outer = a.get("context") or {}
-        context = outer if isinstance(call.context, ParameterRef) else {**outer, **call.context}
-        code = UdfCode(call.udf, call.runtime, call.version)
         given = self.nodes[inputs[0]].meta
-        match node.process_id:
-            case "apply":
-                return self._add_udf(node, code, context, inputs, None, None, None)
-            case "reduce_dimension":
-                given.dim(a["dimension"])
-                return self._add_udf(node, code, context, inputs, a["dimension"], None, None)
-            case "apply_dimension":
-                given.dim(a["dimension"])
-                target = a.get("target_dimension")
-                dropped = a["dimension"] if target not in (None, a["dimension"]) else None
-                return self._add_udf(node, code, context, inputs, dropped, target, None)
-            case "apply_neighborhood":
-                return self._add_udf(
-                    node, code, context, inputs, None, None, udf_blocks(given, a["size"], a.get("overlap"))
-                )
-        raise ProcessParameterInvalid(
-            f"Process {node.process_id!r} cannot run a user-defined function.",
-            hint="Use apply, apply_dimension, reduce_dimension or apply_neighborhood.",
-        )
+        dimensions = self._argument(node.arguments["dimensions"], [], OWN_GRID)
+        scores = node.process_id == "ml_predict_probabilities"
+        run = predicted(found, given, dimensions, scores=scores)
+        made = self._add_udf(node, FunctionCall(run.code, run.context, blocks=run.blocks), inputs)
+        if run.renamed is not None:
+            arguments = {"data": InputRef(0), "source": run.renamed, "target": PREDICTIONS}
+            made = self._made(node.key, "rename_dimension", arguments, [made])
+        meta = self.nodes[made].meta
+        kept = replace(meta.dim(PREDICTIONS), type="bands") if meta.find("bands") is None else None
+        if kept is not None:
+            self.nodes[made] = replace(self.nodes[made], meta=meta.with_dim(PREDICTIONS, kept))
+        return made
 
-    def _add_udf(
-        self,
-        node: GraphNode,
-        code: UdfCode,
-        context: Mapping[str, Any],
-        inputs: list[int],
-        dropped: str | None,
-        target: str | None,
-        blocks: Blocks | None,
-    ) -> int:
-        given = self.nodes[inputs[0]].meta
-        op: Op
-        footprint: Footprint = blocks or POINTWISE
-        runner = self._udf_runner()
-        signature = "" if given.geometries is None else runner.probe(code).signature
-        if signature in SIGNATURES:
-            op = UdfFeaturesOp(code, context, signature)
-            meta = planned_features(runner, code, context, given, signature)
-        else:
-            op = UdfOp(code, context, blocks, given.box)
-            meta = udf_output_meta(self._probe(code, context, given, blocks), given, dropped, target)
-            meta = with_described(meta, runner.describe(code, cube_dimensions(given), dict(context)))
+    def _add_udf(self, node: GraphNode, call: FunctionCall, inputs: list[int]) -> int:
+        footprint, meta, op = self.functions.planned(call, self.nodes[inputs[0]].meta)
         return self._add(PlanNode(node.key, "run_udf", (inputs[0],), (footprint,), meta, op))
-
-    def _udf_runner(self) -> UdfRunner:
-        if self.udf is None:
-            raise ProcessParameterInvalid(
-                "The graph runs a user-defined function, and this engine has no runner for it.",
-                hint="Start the engine with a UDF runner.",
-            )
-        return self.udf
-
-    def _probe(
-        self, code: UdfCode, context: Mapping[str, Any], given: CubeMeta, blocks: Blocks | None
-    ) -> LabelledArray:
-        """The UDF's answer to a tiny window of nulls; each function is asked once for one kind of cube."""
-        array = null_window(given, blocks)
-        key = json.dumps(
-            [code.sha256, context, array.dims, array.values.shape, array.labels], sort_keys=True, default=str
-        )
-        if key not in self.probes:
-            self.probes[key] = self._udf_runner().run(code, array, dict(context)).array
-        return self.probes[key]
 
 
 def compile_graph(
@@ -444,7 +408,7 @@ def compile_graph(
         UdfError: a user-defined function refused the probe.
     """
     loader = Loader(graph, catalog, files)
-    compiler = Compiler(graph, loader, udf, files or UserFiles())
+    compiler = Compiler(graph, loader, Functions(udf), files or UserFiles())
     compiler.run()
     kept, renumbered = _prune(compiler.nodes, [o.node for o in compiler.outputs])
     outputs = tuple(replace(o, node=renumbered[o.node]) for o in compiler.outputs)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from acreage.catalog import open_catalog
+from acreage.catalog.access import shown
 from acreage.catalog.cells import absent_cells
 from acreage.catalog.items import BandInfo, Bounds, Catalog, CollectionInfo, Interval, Search, SourceItem
 from acreage.catalog.query import check_known
@@ -29,7 +30,7 @@ from acreage.engine.sources import (
     pick_bands,
     time_steps,
 )
-from acreage.engine.user_files import RasterCatalog, UserFiles
+from acreage.engine.user_files import RasterCatalog, StacPlace, UserFiles
 from acreage.processes.callback import NodeRef
 from acreage.processes.constraints import (
     SpatialConstraint,
@@ -86,6 +87,7 @@ class Loader:
     _loaded: dict[int, Loaded] = field(default_factory=dict)
     _searches: dict[tuple[Any, ...], Search] = field(default_factory=dict)
     _opened: dict[str, tuple[Catalog, str]] = field(default_factory=dict)
+    _places: dict[str, StacPlace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.constraints = carried_back(self.graph)
@@ -121,8 +123,21 @@ class Loader:
             return self.catalog, str(node.arguments.get("id"))
         url = node.arguments["url"]
         if url not in self._opened:
-            self._opened[url] = _open_stac(url if self.files is None else self.files.stac(url))
+            self._opened[url] = _open_stac(self._place(url))
         return self._opened[url]
+
+    def _place(self, url: str) -> StacPlace:
+        if url not in self._places:
+            self._places[url] = StacPlace(url) if self.files is None else self.files.stac(url)
+        return self._places[url]
+
+    def absent_dimensions(self, node: GraphNode) -> tuple[str, ...]:
+        """Dimensions that every loaded cube gets, and the data of this load node does not have."""
+        if node.process_id != "load_stac":
+            return ()
+        stated = self._place(node.arguments["url"]).dimensions
+        names = {"temporal": "t", "bands": "bands"}
+        return () if stated is None else tuple(n for kind, n in names.items() if kind not in stated)
 
     def _find(self, index: int, node: GraphNode, constraint: Constraint) -> Loaded:
         a = node.arguments
@@ -219,13 +234,13 @@ def _bare_grid(found: Loaded) -> Grid:
     return Grid.snapped(utm_crs(*_centre(found, ())), size)
 
 
-def _open_stac(url: str) -> tuple[Catalog, str]:
+def _open_stac(place: StacPlace) -> tuple[Catalog, str]:
     """The catalog at an address and the one collection in it."""
-    catalog = open_catalog(url, definitions=())
+    catalog = open_catalog(place.address, definitions=(), guard=place.guard)
     found = catalog.collections()
     if len(found) != 1:
         raise ProcessParameterInvalid(
-            f"{url} holds {len(found)} collections: {', '.join(found) or 'none'}.",
+            f"{shown(place.address)} holds {len(found)} collections: {', '.join(found) or 'none'}.",
             hint="Give load_stac the address of one collection or item.",
         )
     return catalog, found[0]

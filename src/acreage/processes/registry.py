@@ -171,6 +171,9 @@ ENGINE_PROCESSES = (
     "load_uploaded_files",
     "load_url",
     "save_result",
+    "load_ml_model",
+    "ml_predict",
+    "ml_predict_probabilities",
     "run_udf",
     "trim_cube",
 )

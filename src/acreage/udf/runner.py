@@ -175,7 +175,9 @@ class ProcessUdfRunner:
         check_runtime(code)
         check_json(dict(context), "context of the UDF")
         sandboxed = is_sandboxed(self._isolation, self._trusted)
-        model = None if self._models is None else self._models.local_file(context)
+        model = code.model
+        if model is None and self._models is not None:
+            model = self._models.local_file(context)
         given = dict(context)
         if model is not None:
             given = with_model_at(context, MODEL / model.name if sandboxed else model)

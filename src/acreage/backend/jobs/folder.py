@@ -29,6 +29,7 @@ class JobSpec:
         synchronous: whether somebody waits for the one result.
         bucket: where results are put (`BucketAddress`); None: they stay in the attempt's folder.
         place: of this attempt in the bucket.
+        results: STAC documents of the jobs that the graph loads, by what it names.
     """
 
     job_id: str
@@ -41,6 +42,7 @@ class JobSpec:
     synchronous: bool = False
     bucket: Mapping[str, Any] | None = None
     place: str = ""
+    results: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

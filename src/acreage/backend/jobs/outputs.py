@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acreage.backend.jobs.documents import media_type
+from acreage.backend.jobs.items import raster_facts
 from acreage.core.cube import CubeMeta
 from acreage.core.grid import Box, transformer
 from acreage.core.temporal import format_instant
@@ -18,12 +19,14 @@ _SHA2_256 = "1220"  # multihash: the function and the length of its value
 
 
 def told_of_file(path: Path, roles: Sequence[str]) -> dict[str, Any]:
-    """Name, type, size and checksum (multihash) of a file."""
+    """Name, type, size and checksum (multihash) of a file; of a raster also what its item needs."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
+    raster = raster_facts(path) if "data" in roles else None
     return {
+        **({} if raster is None else {"raster": raster}),
         "name": path.name,
         "type": media_type(path.name),
         "size": path.stat().st_size,

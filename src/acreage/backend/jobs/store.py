@@ -90,6 +90,11 @@ class JobStore:
         with self.database.read() as session:
             return _job(session, user_id, job_id)
 
+    def exists(self, job_id: str) -> bool:
+        """Whether any user has a job with this id."""
+        with self.database.read() as session:
+            return session.get(JobRow, job_id) is not None
+
     def listed(self, user_id: str, limit: int, after: str | None = None) -> tuple[list[JobRow], str | None]:
         """A page of a user's jobs as lists show them, newest first, and the id that the next begins after."""
         # Not the processes and results: a page of them is long to read, and shows none.

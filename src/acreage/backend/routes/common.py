@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import Depends, Query, Request
 
@@ -30,6 +30,11 @@ def base_url(request: Request) -> str:
     settings = server_at(request).settings
     stated = settings.public_url
     return str(stated if stated is not None else request.base_url).rstrip("/")
+
+
+def own_host(request: Request) -> str:
+    """The `host` or `host:port` under which the client reaches this server."""
+    return urlsplit(base_url(request)).netloc
 
 
 def address(request: Request, *parts: str, **query: str | int) -> str:

@@ -28,6 +28,7 @@ from acreage.backend.routes.common import (
     address,
     body_object,
     link,
+    own_host,
     page_links,
 )
 from acreage.backend.server import Server, check_nodes
@@ -137,24 +138,25 @@ def delete(server: ServerPart, user: LoggedIn, job_id: str) -> Response:
 
 
 @router.get("/jobs/{job_id}/estimate")
-def estimate(server: ServerPart, user: LoggedIn, job_id: str) -> dict[str, Any]:
+def estimate(request: Request, server: ServerPart, user: LoggedIn, job_id: str) -> dict[str, Any]:
     """What a job is expected to cost and to take."""
     found = server.jobs.get(user.id, job_id)
-    return _estimated(server, user, found)
+    return _estimated(server, user, found, own_host(request))
 
 
-def _estimated(server: Server, user: User, job: JobRow) -> dict[str, Any]:
-    return estimated(server, user, job.process, job.options or {})
+def _estimated(server: Server, user: User, job: JobRow, own: str) -> dict[str, Any]:
+    return estimated(server, user, job.process, job.options or {}, own)
 
 
 @router.post("/jobs/{job_id}/results", status_code=202)
-def start(server: ServerPart, user: LoggedIn, job_id: str) -> Response:
+def start(request: Request, server: ServerPart, user: LoggedIn, job_id: str) -> Response:
     """Let a job wait for its turn; nothing happens where it waits or runs already."""
     found = server.jobs.get(user.id, job_id)
     if found.status not in ("queued", "running"):
-        server.expanded(user.id, found.process)  # what cannot be put together need not wait
+        # What cannot be put together need not wait.
+        server.expanded(user.id, found.process, own_host(request))
         # Without prices nobody waits for a plan: the job makes its own.
-        estimate = None if server.tariff.is_free else _estimated(server, user, found)
+        estimate = None if server.tariff.is_free else _estimated(server, user, found, own_host(request))
         server.jobs.queue(user.id, job_id, estimate)
         server.dispatcher.wake()
     return Response(status_code=202)

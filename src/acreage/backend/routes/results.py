@@ -11,6 +11,7 @@ from acreage.backend.database.tables import JobRow
 from acreage.backend.errors import JobNotFinished, ResultsExpired, ResultStoreFailed
 from acreage.backend.jobs.documents import media_type, results_document
 from acreage.backend.jobs.folder import JobFolder
+from acreage.backend.jobs.items import item_document, item_files
 from acreage.backend.jobs.logs import timestamp
 from acreage.backend.routes.common import LoggedIn, ServerPart, address, link
 from acreage.backend.server import Server
@@ -60,6 +61,11 @@ def _results(
         query = {"user": user_id, "attempt": str(found.attempt), **signed}
         return address(request, "jobs", job_id, "results", "assets", name, **query)
 
+    def item_address(name: str) -> str:
+        signed = server.signer.sign(user_id, job_id, str(found.attempt), f"item {name}", expires=expires)
+        query = {"user": user_id, "attempt": str(found.attempt), **signed}
+        return address(request, "jobs", job_id, "results", "items", name, **query)
+
     own = address(request, "jobs", job_id, "results")
     signed = server.signer.sign(user_id, job_id, "", "", expires=expires)
     links = [
@@ -70,6 +76,10 @@ def _results(
             type="application/json",
         ),
         link("root", address(request, ""), type="application/json"),
+    ]
+    links += [
+        link("item", item_address(f["name"]), type="application/geo+json", title=f["name"])
+        for f in item_files(found.result or {})
     ]
     response.headers["OpenEO-Costs"] = "0"  # what was computed is paid for; its download costs nothing
     return results_document(found, found.result or {}, href, links)
@@ -88,6 +98,32 @@ def canonical(
     """The results by a signed link, without a login; what it leads to expires with it."""
     server.signer.check(expires, signature, user, job_id, "", "")
     return _results(request, response, server, user, job_id, expires=expires)
+
+
+@router.get("/jobs/{job_id}/results/items/{name}", tags=["hidden"])
+def item(
+    request: Request,
+    server: ServerPart,
+    job_id: str,
+    name: str,
+    user: str,
+    attempt: Annotated[int, Query(ge=1, le=1_000_000)],
+    expires: str,
+    signature: str,
+) -> dict[str, Any]:
+    """The STAC item of a file of the results, by a signed link; its own link expires with it."""
+    server.signer.check(expires, signature, user, job_id, str(attempt), f"item {name}")
+    job = server.jobs.get(user, job_id)
+    _refuse_expired(job)
+    file = next((f for f in item_files(job.result or {}) if f["name"] == name), None)
+    if file is None or job.attempt != attempt:
+        raise FileNotFound(f"Job {job_id} has no file {name!r}.", hint="It may have been computed anew.")
+    signed = server.signer.sign(user, job_id, str(attempt), name, expires=expires)
+    query = {"user": user, "attempt": str(attempt), **signed}
+    href = address(request, "jobs", job_id, "results", "assets", name, **query)
+    again = {"user": user, "attempt": str(attempt), "expires": expires, "signature": signature}
+    own = address(request, "jobs", job_id, "results", "items", name, **again)
+    return item_document(job, file, href, [link("self", own, type="application/geo+json")])
 
 
 @router.head("/jobs/{job_id}/results/assets/{name}", include_in_schema=False)

@@ -117,17 +117,17 @@ def tile(server: ServerPart, service_id: str, z: int, x: int, y: int) -> Respons
 def _compute(server: Server, row: ServiceRow, place: TilePlace, path: Path) -> None:
     """Put a tile in its place; an empty file where there is nothing to be seen."""
     process = server.expanded(row.user_id, row.process)
-    user, files = User(row.user_id, row.user_id, "", trusted=False), server.storage.files_of(row.user_id)
+    user, loads = User(row.user_id, row.user_id, "", trusted=False), server.loads(row.user_id, process)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=server.storage.requests) as folder:
         part = path.with_name(f".{path.name}-{Path(folder).name}")
-        area = server.services.area(row, lambda: server.work.area(process, user, files))
+        area = server.services.area(row, lambda: server.work.area(process, user, loads))
         if area is None or not place.touches(area):
             part.touch()
         else:
             graph = tile_graph(process, row.configuration, place)
             corner = (place.bounds[0], place.bounds[3])
-            write_tile(server.work.render(graph, corner, user, files, Path(folder)), part)
+            write_tile(server.work.render(graph, corner, user, loads, Path(folder)), part)
         part.replace(path)
 
 

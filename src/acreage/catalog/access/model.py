@@ -36,6 +36,17 @@ class AccessFailed(CatalogError):
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """Who is asked on behalf of a user: the public internet only, without logins and proxies of this machine.
+
+    Attributes:
+        allowed: hosts that may be private, as `name` or `name:port`; `*` is all.
+    """
+
+    allowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How the files of a collection are reached. Frozen, picklable, without secrets.
 
@@ -55,6 +66,7 @@ class Access:
         requests_per_second, connections: limits for each host, None for the settings'.
         item: address of the STAC item that signs, for `item`.
         item_headers: as `headers`, for reading that item.
+        guard: set where a user gave the address, or what the user gave led to it.
     """
 
     signing: Signing = "none"
@@ -72,6 +84,7 @@ class Access:
     connections: int | None = None
     item: str = ""
     item_headers: tuple[tuple[str, str], ...] = ()
+    guard: Guard | None = None
 
 
 class EnvReference(Strict):

@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 
 from acreage.catalog.access.model import AccessFailed
 from acreage.catalog.access.ranges import RemoteFile
+from acreage.core.errors import AddressRefused
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ class Opener(_OneFile):
 
     def __init__(self, file: RemoteFile) -> None:
         self.file = file
-        self.error: AccessFailed | None = None
+        self.error: AccessFailed | AddressRefused | None = None
         self.beyond = 0
         self._handles: list[_Handle] = []  # GDAL itself holds bare pointers to them
 
@@ -98,7 +99,7 @@ class Opener(_OneFile):
         """Bytes of the file, 0 after an error."""
         try:
             return self.file.size()
-        except AccessFailed as error:
+        except (AccessFailed, AddressRefused) as error:
             self.error = self.error or error
             return 0
 
@@ -108,7 +109,7 @@ class Opener(_OneFile):
             if offset + length > self.file.size():
                 self.beyond = max(self.beyond, offset + length)
             return self.file.read(offset, length)
-        except AccessFailed as error:
+        except (AccessFailed, AddressRefused) as error:
             self.error = self.error or error
             return b""
 
@@ -116,7 +117,7 @@ class Opener(_OneFile):
         """Several (offset, length) at once."""
         try:
             return self.file.read_many(ranges)
-        except AccessFailed as error:
+        except (AccessFailed, AddressRefused) as error:
             # The zeros are never seen: the error is raised when the dataset is given back.
             self.error = self.error or error
             return [bytes(length) for _, length in ranges]

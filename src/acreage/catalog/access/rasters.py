@@ -31,6 +31,8 @@ from acreage.catalog.access.transport import Transport
 # A remote folder is not listed, nor searched for the sidecars that a local file may have. Threads of GDAL's
 # own (JPEG 2000) would open the file anew where rasterio does not find its opener, and read garbage.
 REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "1"}
+# What strangers publish is opened as nothing else: a virtual raster, for one, names files of this machine.
+_JPEG2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 _MOST_OPEN = 128
 _MOST_FILES = 1024
 
@@ -119,8 +121,9 @@ class RemoteRasters:
         opener = Opener(file)
         name = unquote(PurePosixPath(urlsplit(key[0]).path).name) or "raster"
         try:
+            driver = None if key[1].guard is None else _image_driver(file)
             with rasterio.Env(**REMOTE_OPTIONS):
-                dataset = in_context(lambda: rasterio.open(name, opener=opener, sharing=False))
+                dataset = in_context(lambda: rasterio.open(name, driver=driver, opener=opener, sharing=False))
         except RasterioError as error:
             self._forget(key)
             if opener.error is None and "not recognized" in str(error):
@@ -157,6 +160,10 @@ class RemoteRasters:
     def _forget(self, key: tuple[str, Access]) -> None:
         with self._lock:
             self._files.pop(key, None)
+
+
+def _image_driver(file: RemoteFile) -> str:
+    return "JP2OpenJPEG" if file.read(0, 8).startswith(_JPEG2000) else "GTiff"
 
 
 def _reason(opener: Opener, error: Exception) -> Exception:

@@ -11,7 +11,8 @@ from requests.adapters import HTTPAdapter
 
 from acreage.catalog.access.address import may_go_along, shown
 from acreage.catalog.access.answers import HOPELESS, host_of, said_of, transient_of
-from acreage.catalog.access.model import AccessFailed
+from acreage.catalog.access.guard import UNPROXIED, pool_of
+from acreage.catalog.access.model import AccessFailed, Guard
 from acreage.catalog.access.policy import RETRY_STATUS, HostUse, Policy, Transient, retry_after
 from acreage.catalog.access.transport import Transport
 
@@ -23,14 +24,27 @@ class PoliteAdapter(HTTPAdapter):
         transport: whose gates and patience are kept.
         origin: address of the server that `headers` are meant for.
         headers: sent to that server, and to no other that it links or redirects to.
+        guard: set where a user gave the address.
     """
 
     def __init__(
-        self, transport: Transport, origin: str = "", headers: Mapping[str, str] | None = None
+        self,
+        transport: Transport,
+        origin: str = "",
+        headers: Mapping[str, str] | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self._guard = guard  # before the pools are made
         super().__init__(pool_connections=16, pool_maxsize=64, max_retries=0)
         self._transport = transport
         self._origin, self._headers = origin, dict(headers or {})
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        """Pools whose connections are guarded where a guard is set."""
+        if self._guard is None:
+            super().init_poolmanager(connections, maxsize, block, **kwargs)
+        else:
+            self.poolmanager = pool_of(self._guard.allowed, connections, maxsize, block, **kwargs)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Send under the policy; an error status that stays is given back as the answer."""
@@ -40,6 +54,8 @@ class PoliteAdapter(HTTPAdapter):
                 request.headers[name] = value
             else:
                 request.headers.pop(name, None)  # a redirected request has those of the one before
+        if self._guard is not None:
+            kwargs |= {**UNPROXIED, "stream": kwargs.get("stream", False)}
         conduct, host = self._transport.conduct, host_of(url)
         kept: list[requests.Response] = []
         send = super().send

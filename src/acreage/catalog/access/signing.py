@@ -147,6 +147,8 @@ class ItemSigner:
         item = self.access.item
         if is_remote(item):
             data = _json(self._read(item, header_values(self.access.item_headers)), item)
+        elif self.access.guard is not None:
+            raise AccessFailed(f"The item {item} has no address of the web.")
         else:
             try:
                 data = _json(Path(item).read_bytes(), item)

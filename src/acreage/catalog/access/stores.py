@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from acreage.catalog.access.address import is_remote, may_go_along, shown, split_signature, was_signed
-from acreage.catalog.access.model import Access, AccessConfig
+from acreage.catalog.access.guard import check_address
+from acreage.catalog.access.model import Access, AccessConfig, Guard
 from acreage.catalog.access.s3 import environment_endpoint
 from acreage.catalog.access.signing import SIGNED
 from acreage.catalog.definition import Strict, checked, parse_yaml
+from acreage.core.errors import AddressRefused
 
 
 class _Store(Strict):
@@ -75,6 +77,31 @@ def access_for(
     return replace(access, profile=credentials.profile, **names)
 
 
+def guarded_access(address: str, guard: Guard) -> Access:
+    """The access to an address that a user gave, or that what the user gave leads to.
+
+    Buckets of the known archives are signed for as for everybody; of others nothing is asked with the
+    credentials of this machine, nor at the expense of who runs it.
+
+    Raises:
+        AddressRefused: it is none of a network, or its host is not of the public internet.
+    """
+    if not is_remote(address):
+        raise AddressRefused(
+            f"{address[:200]!r} is no address of the web, and files of the server are not read so.",
+            hint="Use addresses of http, https or s3 in STAC documents.",
+        )
+    check_address(address, guard.allowed)
+    access = access_for(address)
+    if access.signing == "s3" and (access.requester_pays or not _is_known(address)):
+        access = replace(access, signing="none", requester_pays=False)
+    return replace(access, guard=guard)
+
+
+def _is_known(address: str) -> bool:
+    return any(fnmatchcase(shown(address), p) for s in _known_stores() for p in s.match)
+
+
 def server_of(address: str, access: Access | None = None) -> str:
     """What tells a bucket from one of the same name: its server or the profile that names it; else empty."""
     if urlsplit(address).scheme != "s3":
@@ -91,11 +118,13 @@ class Reach:
         config: what a catalog configuration says, None where it says nothing.
         source_headers: (header, environment variable) with which the catalog itself is read.
         source: address of the catalog, to whose server alone these headers are sent.
+        guard: set where a user gave the catalog.
     """
 
     config: AccessConfig | None = None
     source_headers: tuple[tuple[str, str], ...] = ()
     source: str = ""
+    guard: Guard | None = None
 
     def place(self, href: str, item: str) -> tuple[str, Access | None]:
         """What to keep of an asset's href: an address without secrets, and how it is reached.
@@ -108,7 +137,12 @@ class Reach:
 
         Returns:
             The stable address, and the access; None for local files and where the address alone tells.
+
+        Raises:
+            AddressRefused: a user's catalog leads to what users may not reach.
         """
+        if self.guard is not None:
+            return self._guarded(href, item, self.guard)
         if not is_remote(href):
             return href, None
         href, stored = was_signed(href)
@@ -121,6 +155,14 @@ class Reach:
                 SIGNED.remember(item, stable, href)
             return stable, replace(access, signing="item", item=item)
         return stable, None if self.config is None else access
+
+    def _guarded(self, href: str, item: str, guard: Guard) -> tuple[str, Access]:
+        stable, signed = split_signature(href)
+        access = guarded_access(stable, guard)
+        if signed and access.signing == "none":
+            SIGNED.remember(item, stable, href)
+            access = replace(access, signing="item", item=item)
+        return stable, access
 
     def for_documents(self, address: str) -> Access | None:
         """How the catalog itself is read, None for what its address alone tells."""

@@ -31,7 +31,8 @@ from acreage.catalog.access.answers import (
     said_of,
     transient_of,
 )
-from acreage.catalog.access.model import Access, AccessFailed
+from acreage.catalog.access.guard import UNPROXIED, PublicAdapter
+from acreage.catalog.access.model import Access, AccessFailed, Guard
 from acreage.catalog.access.policy import RETRY_STATUS, Conduct, HostUse, Policy, Transient, retry_after
 from acreage.catalog.access.renewal import Signed, Signer
 from acreage.catalog.access.s3 import S3Signer
@@ -65,6 +66,7 @@ class Transport:
         self.policy = policy or Policy()
         self.conduct = Conduct(self.policy)
         self._adapter = HTTPAdapter(pool_connections=64, pool_maxsize=64, max_retries=0)
+        self._guarded: dict[Guard, HTTPAdapter] = {}
         self._settings: dict[str, Mapping[str, Any]] = {}
         self._netrc: dict[str, tuple[str, str] | None] = {}
         self._signers: dict[tuple[Access, bool], Signer] = {}
@@ -73,7 +75,8 @@ class Transport:
 
     def close(self) -> None:
         """End idle connections and threads."""
-        self._adapter.close()
+        for adapter in (self._adapter, *self._guarded.values()):
+            adapter.close()
         if self._range_threads is not None:
             self._range_threads.shutdown()
 
@@ -82,7 +85,13 @@ class Transport:
         key = (access, urlsplit(address).scheme == "s3")
         with self._lock:
             if key not in self._signers:
-                self._signers[key] = signer_for(access, address, self.document, self._renewed)
+
+                def read(at: str, headers: Mapping[str, str]) -> bytes:
+                    # What a user's item is read again by is the user's address as well.
+                    own = access.signing == "item"
+                    return self.document(at, headers, Access(guard=access.guard) if own else None)
+
+                self._signers[key] = signer_for(access, address, read, self._renewed)
             return self._signers[key]
 
     def _renewed(self, host: str) -> None:
@@ -186,7 +195,7 @@ class Transport:
         with_netrc = isinstance(signer, PlainSigner)
 
         def attempt(deadline: float) -> T | Refused | Moved | OtherRegion:
-            reply = self._send(url, headers(), with_netrc)
+            reply = self._send(url, headers(), with_netrc, access.guard)
             try:
                 verdict = self._judge(reply, address, signer)
                 return take(reply, deadline) if verdict is None else verdict
@@ -195,16 +204,23 @@ class Transport:
 
         return self.conduct.run(gate, host, shown(address), attempt)
 
-    def _send(self, url: str, headers: Mapping[str, str], with_netrc: bool) -> Reply:
+    def _adapter_of(self, guard: Guard | None) -> HTTPAdapter:
+        if guard is None:
+            return self._adapter
+        with self._lock:
+            return self._guarded.setdefault(guard, PublicAdapter(frozenset(guard.allowed)))
+
+    def _send(self, url: str, headers: Mapping[str, str], with_netrc: bool, guard: Guard | None) -> Reply:
         prepared = requests.PreparedRequest()
         try:
             prepared.prepare(method="GET", url=url, headers={"User-Agent": "acreage", **headers})
-            if with_netrc and "Authorization" not in prepared.headers:
+            if with_netrc and guard is None and "Authorization" not in prepared.headers:
                 login = self._login(url)
                 if login is not None:
                     prepared.prepare_auth(HTTPBasicAuth(*login))
             timeout = (self.policy.connect_timeout_s, self.policy.read_timeout_s)
-            response = self._adapter.send(prepared, timeout=timeout, **self._settings_of(url))
+            settings = self._settings_of(url) if guard is None else UNPROXIED
+            response = self._adapter_of(guard).send(prepared, timeout=timeout, **settings)
         except HOPELESS as error:
             raise AccessFailed(
                 f"{shown(url)} cannot be asked: {cause_of(error)}.", hint="Check the address."

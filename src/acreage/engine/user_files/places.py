@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from acreage.catalog.access import is_remote, shown
+from acreage.catalog.access import Guard, is_remote, shown
 from acreage.catalog.access.public import PublicTransport
 from acreage.core.errors import AddressRefused, FileNotFound, FilePathInvalid, FileSizeExceeded
 
@@ -107,6 +108,21 @@ class UserFile:
 
 
 @dataclass(frozen=True)
+class StacPlace:
+    """What `load_stac` opens.
+
+    Attributes:
+        address: path or address of a STAC document.
+        guard: by which it is read, with all that it leads to; None for what the machine's own people name.
+        dimensions: types of those that the data has, None where that is not stated.
+    """
+
+    address: str
+    guard: Guard | None = None
+    dimensions: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
 class UserFiles:
     """The files that a user's graph may load.
 
@@ -117,6 +133,8 @@ class UserFiles:
         limits: of files.
         transport: by which addresses are reached.
         machine_paths: whether `load_stac` takes paths of this machine, as on the command line.
+        model_code: source of the functions that run models, by the `mlm:artifact_type` of their files; for
+            files that only code can open.
     """
 
     workspace: Workspace | None = None
@@ -124,6 +142,7 @@ class UserFiles:
     limits: Limits = Limits()
     transport: PublicTransport = field(default_factory=PublicTransport, compare=False)
     machine_paths: bool = False
+    model_code: Mapping[str, str] = field(default_factory=dict)
 
     def uploaded(self, paths: Sequence[str]) -> tuple[UserFile, ...]:
         """Files of the workspace.
@@ -161,7 +180,12 @@ class UserFiles:
             self.transport.download(address, path, self.limits.download_bytes)
         return UserFile(name if name.isprintable() and name else shown(address), path)
 
-    def stac(self, address: str) -> str:
+    @property
+    def guard(self) -> Guard:
+        """By which addresses are read that this machine's own people did not name."""
+        return Guard(tuple(sorted(self.transport.allowed)))
+
+    def stac(self, address: str) -> StacPlace:
         """What `load_stac` opens: the results of a job where they lie, or the address itself.
 
         Raises:
@@ -169,9 +193,20 @@ class UserFiles:
         """
         own = None if self.workspace is None else self.workspace.result(address)
         if own is not None:
-            return str(own)
+            return StacPlace(str(own), None, _stated_dimensions(own))
         if not self.machine_paths and not is_remote(address):
             raise FilePathInvalid(
                 f"{address[:200]!r} is neither an address nor a job's results.", hint="Give an http address."
             )
-        return address
+        return StacPlace(address, None if self.machine_paths else self.guard)
+
+
+def _stated_dimensions(document: Path) -> frozenset[str] | None:
+    """Types of the dimensions that a STAC document states; None where it states none."""
+    try:
+        stated = json.loads(document.read_text("utf-8")).get("cube:dimensions")
+    except (OSError, ValueError, AttributeError):
+        return None  # whoever opens it says what is wrong
+    if not isinstance(stated, Mapping) or not stated:
+        return None
+    return frozenset(str(d.get("type")) for d in stated.values() if isinstance(d, Mapping))
