@@ -13,7 +13,7 @@ from tests.support.user_files import loaded
 from tests.support.written import raster_meta, write
 
 from acreage.core.cube import Cube, Dimension
-from acreage.core.errors import AcreageError
+from acreage.core.errors import AcreageError, NoDataAvailable
 from acreage.core.temporal import parse_instant
 from acreage.engine.user_files import FolderWorkspace, UserFiles
 
@@ -63,6 +63,15 @@ def test_a_finished_job_is_loaded_from_where_it_lies(tmp_path: Path, address: st
     assert found.meta.dim("bands").labels == ("B04", "B8A")
     np.testing.assert_array_equal(found.values[0], cube.values)
     np.testing.assert_array_equal(found.validity()[0], cube.validity())
+
+
+def test_geometries_are_an_extent_of_what_is_loaded(tmp_path: Path) -> None:
+    _, document = finished(tmp_path)
+    ring = [[1.0, 40.0], [1.5, 40.0], [1.5, 40.5], [1.0, 40.0]]
+    arguments = {"url": ADDRESS, "spatial_extent": {"type": "Polygon", "coordinates": [ring]}}
+    node = {"process_id": "load_stac", "arguments": arguments, "result": True}
+    with pytest.raises(NoDataAvailable, match="outside of that area"):
+        loaded(UserFiles(Jobs(tmp_path, document)), {"load": node})
 
 
 def test_paths_of_the_machine_and_other_jobs_are_refused(tmp_path: Path) -> None:
