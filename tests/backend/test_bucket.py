@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+import rasterio
 import requests
 from botocore.config import Config
 from tests.support.in_process import ask, engineless
@@ -87,6 +89,29 @@ def keys(s3: S3Server, prefix: str) -> list[str]:
 def results(served: Served, token: str, job: str) -> dict[str, Any]:
     document: dict[str, Any] = served.ask("GET", f"/jobs/{job}/results", token).json()
     return document
+
+
+def test_results_in_the_bucket_are_loaded_by_other_jobs(served: Served) -> None:
+    token = served.login("carla")
+    first = served.run_job(token, {"process": small_graph()})
+    graph = {
+        "load": {"process_id": "load_stac", "arguments": {"url": f"{served.url}/jobs/{first}/results"}},
+        "save": {
+            "process_id": "save_result",
+            "arguments": {"data": {"from_node": "load"}, "format": "GTiff"},
+            "result": True,
+        },
+    }
+    second = served.run_job(token, {"process": {"process_graph": graph}})
+    pixels = []
+    for job in (first, second):
+        (asset,) = served.ask("GET", f"/jobs/{job}/results", token).json()["assets"].values()
+        with rasterio.open(io.BytesIO(requests.get(asset["href"], timeout=60).content)) as file:
+            pixels.append((file.read().tolist(), file.descriptions, file.tags().get("datetime")))
+    assert pixels[0] == pixels[1]
+    other = served.login("dora")
+    answer = served.ask("POST", "/result", other, json={"process": {"process_graph": graph}})
+    assert (answer.status_code, answer.json()["code"]) == (404, "JobNotFound")
 
 
 def test_results_lie_in_the_bucket_and_come_whole_or_in_parts(served: Served, s3: S3Server) -> None:

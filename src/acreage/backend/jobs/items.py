@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -123,8 +123,9 @@ def local_items(job: JobRow, place: JobFolder, stored: Callable[[str], str] | No
             return str(place.results / file["name"]) if stored is None else stored(file["name"])
 
         def named(file: Mapping[str, Any]) -> list[dict[str, Any]]:
-            # What users are told of the item; where it lies is the server's own affair.
-            return [{"rel": "self", "href": f"job://{job.id}/{file['name']}"}]
+            # What users are told of the item; where it lies is the server's own affair. Where its files are
+            # signed for it must be read again.
+            return [] if stored is not None else [{"rel": "self", "href": f"job://{job.id}/{file['name']}"}]
 
         document = {
             "type": "FeatureCollection",
@@ -132,7 +133,7 @@ def local_items(job: JobRow, place: JobFolder, stored: Callable[[str], str] | No
             "cube:dimensions": result.get("about", {}).get("dimensions"),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".items-{os.getpid()}.part")
+        part = path.with_name(f".items-{secrets.token_hex(8)}.part")
         part.write_text(json.dumps(document), encoding="utf-8")
         part.replace(path)
     return path
