@@ -134,9 +134,10 @@ def named_addresses(process: Mapping[str, Any]) -> Iterator[str]:
     while left:
         part = left.pop()
         if isinstance(part, Mapping):
-            arguments = part.get("arguments")
-            if part.get("process_id") in LOADERS and isinstance(arguments, Mapping):
-                values = (arguments.get(name) for name in LOADERS[part["process_id"]])
+            arguments, process_id = part.get("arguments"), part.get("process_id")
+            names = LOADERS.get(process_id, ()) if isinstance(process_id, str) else ()
+            if names and isinstance(arguments, Mapping):
+                values = (arguments.get(name) for name in names)
                 yield from (v for v in values if isinstance(v, str))
             left.extend(part.values())
         elif isinstance(part, list):
