@@ -24,7 +24,8 @@ from tests.support.servers.faulty import Answer, Fault, Request
 from tests.support.servers.s3 import BUCKET, REGION, S3Server, s3_server
 
 from acreage.backend.accounts.users import Accounts, Passwords, User
-from acreage.backend.bucket import Bucket, BucketAddress
+from acreage.backend.bucket import Bucket
+from acreage.backend.bucket_address import BucketAddress
 from acreage.backend.database.session import open_database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.errors import ResultStoreFailed

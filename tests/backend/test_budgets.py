@@ -69,6 +69,18 @@ def test_a_job_that_would_cost_more_than_is_left_is_not_started(store: JobStore,
         store.queue("ben", store.create("ben", process=GRAPH, options={}).id, {"costs": 0.0})
 
 
+def test_an_estimate_stays_on_the_record_of_its_job(store: JobStore) -> None:
+    job_id = store.create("anna", process=GRAPH, options={}).id
+    store.estimated("anna", job_id, {"costs": 2.0, "duration": "PT5S"})
+    assert store.get("anna", job_id).estimate == {"costs": 2.0, "duration": "PT5S"}
+    store.queue("anna", job_id)
+    store.estimated("anna", job_id, {"costs": 9.0})
+    assert store.get("anna", job_id).estimate == {"costs": 2.0, "duration": "PT5S"}
+    store.cancel("anna", job_id)
+    store.change("anna", job_id, {"process": GRAPH})
+    assert store.get("anna", job_id).estimate is None
+
+
 def test_jobs_that_are_started_at_once_do_not_share_one_budget(store: JobStore) -> None:
     jobs = [store.create("anna", process=GRAPH, options={}).id for _ in range(8)]
 

@@ -7,19 +7,17 @@ result is there once the job's record names its place: what lies elsewhere is no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from acreage.backend.errors import RangeNotSatisfiable, ResultStoreFailed
+from acreage.backend.bucket_address import BucketAddress, told_as_ours
+from acreage.backend.errors import ResultStoreFailed
 from acreage.core.errors import FileNotFound, InvalidInput
 
 OWNER = "acreage-installation"
@@ -27,47 +25,9 @@ OWNER = "acreage-installation"
 _ATTEMPTS, _CONNECT_S, _READ_S, _POOL = 5, 10, 60, 50
 _DELETED_AT_ONCE = 1000
 _CHUNK = 1 << 18
-_ABSENT = ("404", "NoSuchKey", "NotFound", "NoSuchUpload")
+
 Place = tuple[str, str]
 """Id of a job, and the place of one of its attempts."""
-
-
-@dataclass(frozen=True)
-class BucketAddress:
-    """Where a bucket is. Credentials are found as AWS's own tools find them; they are never part of it.
-
-    Attributes:
-        bucket: name.
-        prefix: of all keys, without slashes at its ends; may be empty.
-        endpoint: of a store that is not AWS's.
-        region: of the bucket.
-        profile: of the credentials, in AWS's configuration files.
-    """
-
-    bucket: str
-    prefix: str = ""
-    endpoint: str | None = None
-    region: str | None = None
-    profile: str | None = None
-
-    @staticmethod
-    def of(
-        url: str, endpoint: str | None = None, region: str | None = None, profile: str | None = None
-    ) -> BucketAddress:
-        """From `s3://BUCKET/PREFIX`.
-
-        Raises:
-            InvalidInput: it is no such address.
-        """
-        parts = urlsplit(url)
-        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
-            raise InvalidInput(
-                "ACREAGE_SERVER_RESULTS names no bucket.", hint="Write it as s3://BUCKET/PREFIX."
-            )
-        return BucketAddress(parts.netloc, parts.path.strip("/"), endpoint, region, profile)
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -97,7 +57,7 @@ class Bucket:
 
     def __init__(self, address: BucketAddress) -> None:
         self.address = address
-        with _told(address, "reached"):
+        with told_as_ours(address, "reached"):
             session = boto3.Session(profile_name=address.profile, region_name=address.region)
             self._client = session.client(
                 "s3",
@@ -124,7 +84,7 @@ class Bucket:
         """
         owner = self._owner()
         if owner is None:
-            with _told(self.address, "written"):
+            with told_as_ours(self.address, "written"):
                 self._client.put_object(
                     Bucket=self.address.bucket, Key=self._key(OWNER), Body=installation.encode()
                 )
@@ -137,7 +97,7 @@ class Bucket:
 
     def _owner(self) -> str | None:
         try:
-            with _told(self.address, "read"):
+            with told_as_ours(self.address, "read"):
                 found = self._client.get_object(Bucket=self.address.bucket, Key=self._key(OWNER))
                 return str(found["Body"].read(200).decode("utf-8", "replace"))
         except FileNotFound:
@@ -156,7 +116,7 @@ class Bucket:
             ResultStoreFailed: not all of them could be put; what could be is left to the sweep.
         """
         for path in files:
-            with _told(self.address, "written"):
+            with told_as_ours(self.address, "written"):
                 self._client.upload_file(
                     str(path),
                     self.address.bucket,
@@ -180,7 +140,7 @@ class Bucket:
         asked: dict[str, Any] = {"Bucket": self.address.bucket, "Key": self._key(job_id, place, name)}
         if ranged is not None and ranged.startswith("bytes=") and "," not in ranged:
             asked["Range"] = ranged
-        with _told(self.address, "read"):
+        with told_as_ours(self.address, "read"):
             found = self._client.head_object(**asked) if head else self._client.get_object(**asked)
         headers = {"Accept-Ranges": "bytes", "Content-Length": str(found["ContentLength"])}
         if "ETag" in found:
@@ -197,7 +157,7 @@ class Bucket:
             "Key": self._key(job_id, place, name),
             "ResponseContentDisposition": f'attachment; filename="{name}"',
         }
-        with _told(self.address, "reached"):
+        with told_as_ours(self.address, "reached"):
             return str(self._client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds))
 
     def remove(self, job_id: str, place: str | None = None) -> None:
@@ -247,7 +207,10 @@ class Bucket:
             if job_id in known and known[job_id] in (None, place):
                 continue
             for upload in self._uploads(self._key(job_id, place) + "/"):
-                with suppress(FileNotFound), _told(self.address, "written"):  # another server may be sweeping
+                with (
+                    suppress(FileNotFound),
+                    told_as_ours(self.address, "written"),
+                ):  # another server may be sweeping
                     self._client.abort_multipart_upload(
                         Bucket=self.address.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                     )
@@ -256,7 +219,7 @@ class Bucket:
         return count
 
     def _objects(self, prefix: str) -> Iterator[Mapping[str, Any]]:
-        with _told(self.address, "listed"):
+        with told_as_ours(self.address, "listed"):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.address.bucket, Prefix=prefix
             )
@@ -264,7 +227,7 @@ class Bucket:
                 yield from page.get("Contents", ())
 
     def _uploads(self, prefix: str) -> Iterator[Mapping[str, Any]]:
-        with _told(self.address, "listed"):
+        with told_as_ours(self.address, "listed"):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.address.bucket, Prefix=prefix
             )
@@ -274,7 +237,7 @@ class Bucket:
     def _delete(self, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             some = [{"Key": k} for k in keys[start : start + _DELETED_AT_ONCE]]
-            with _told(self.address, "written"):
+            with told_as_ours(self.address, "written"):
                 answer = self._client.delete_objects(
                     Bucket=self.address.bucket, Delete={"Objects": some, "Quiet": True}
                 )
@@ -293,35 +256,3 @@ def _chunks(body: Any) -> Iterator[bytes]:
         yield from body.iter_chunks(_CHUNK)
     finally:
         body.close()
-
-
-@contextmanager
-def _told(address: BucketAddress, what: str) -> Iterator[None]:
-    """Errors of the library as ours; of those that AWS's libraries raise, none has a secret in its text.
-
-    Raises:
-        FileNotFound, RangeNotSatisfiable, ResultStoreFailed
-    """
-    try:
-        try:
-            yield
-        except Boto3Error as error:
-            # Transfers tell what the store answered within a text of their own, with names of our files.
-            if isinstance(error.__context__, ClientError):
-                raise error.__context__ from None
-            raise
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        if code in _ABSENT:
-            raise FileNotFound("There is no such file.", hint="It may have been computed anew.") from error
-        if code in ("416", "InvalidRange"):
-            raise RangeNotSatisfiable("The file has no such range.") from error
-        raise ResultStoreFailed(
-            f"The result store {address} cannot be {what}: it answered {code}.",
-            hint="Check the bucket, its rights and the server's credentials (docs/operations.md).",
-        ) from error
-    except (BotoCoreError, Boto3Error, ValueError) as error:
-        raise ResultStoreFailed(
-            f"The result store {address} cannot be {what}: {error}",
-            hint="Check its address and the server's credentials (docs/operations.md).",
-        ) from error

@@ -226,7 +226,8 @@ def _bucket_of(settings: ServerSettings, installation: str) -> Bucket | None:
     """
     if settings.results is None:
         return None
-    from acreage.backend.bucket import Bucket, BucketAddress  # it takes a while, and few have one
+    from acreage.backend.bucket import Bucket  # it takes a while, and few have one
+    from acreage.backend.bucket_address import BucketAddress
 
     endpoint = None if settings.results_endpoint is None else str(settings.results_endpoint)
     address = BucketAddress.of(settings.results, endpoint, settings.results_region, settings.results_profile)

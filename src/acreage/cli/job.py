@@ -90,7 +90,8 @@ def _put_away(outcome: Outcome, place: JobFolder, spec: JobSpec) -> Outcome:
     """Put the results into the bucket, where there is one; only then the job has ended."""
     if spec.bucket is None:
         return outcome
-    from acreage.backend.bucket import Bucket, BucketAddress
+    from acreage.backend.bucket import Bucket
+    from acreage.backend.bucket_address import BucketAddress
 
     files = [place.results / str(f["name"]) for f in outcome.files]
     types = {str(f["name"]): str(f["type"]) for f in outcome.files}

@@ -123,6 +123,17 @@ class JobStore:
                 job.estimate = None
             job.updated = now()
 
+    def estimated(self, user_id: str, job_id: str, estimate: Mapping[str, Any]) -> None:
+        """Keep what a job is expected to cost and take; one that waits or runs keeps what it was begun with.
+
+        Raises:
+            JobNotFound
+        """
+        with self.database.write() as session:
+            job = _job(session, user_id, job_id, lock=True)
+            if job.status not in ACTIVE:
+                job.estimate = dict(estimate)
+
     def queue(self, user_id: str, job_id: str, estimate: Mapping[str, Any] | None = None) -> bool:
         """Let a job wait for its turn; False where it waits or runs already.
 

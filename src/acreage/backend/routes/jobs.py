@@ -141,7 +141,9 @@ def delete(server: ServerPart, user: LoggedIn, job_id: str) -> Response:
 def estimate(request: Request, server: ServerPart, user: LoggedIn, job_id: str) -> dict[str, Any]:
     """What a job is expected to cost and to take."""
     found = server.jobs.get(user.id, job_id)
-    return _estimated(server, user, found, own_host(request))
+    told = _estimated(server, user, found, own_host(request))
+    server.jobs.estimated(user.id, job_id, told)
+    return told
 
 
 def _estimated(server: Server, user: User, job: JobRow, own: str) -> dict[str, Any]:
