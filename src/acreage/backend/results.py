@@ -23,6 +23,7 @@ from acreage.backend.jobs.items import item_files, local_items
 from acreage.backend.jobs.store import JobStore
 from acreage.backend.signing import Signer
 from acreage.core.errors import FileContentInvalid
+from acreage.engine.order import is_node
 
 if TYPE_CHECKING:
     from acreage.backend.bucket import Bucket
@@ -135,7 +136,7 @@ def named_addresses(process: Mapping[str, Any]) -> Iterator[str]:
         part = left.pop()
         if isinstance(part, Mapping):
             arguments = part.get("arguments")
-            if part.get("process_id") in LOADERS and isinstance(arguments, Mapping):
+            if is_node(part) and part["process_id"] in LOADERS and isinstance(arguments, Mapping):
                 values = (arguments.get(name) for name in LOADERS[part["process_id"]])
                 yield from (v for v in values if isinstance(v, str))
             left.extend(part.values())
