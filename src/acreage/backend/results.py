@@ -23,6 +23,7 @@ from acreage.backend.jobs.items import item_files, local_items
 from acreage.backend.jobs.store import JobStore
 from acreage.backend.signing import Signer
 from acreage.core.errors import FileContentInvalid
+from acreage.engine.order import is_node
 
 if TYPE_CHECKING:
     from acreage.backend.bucket import Bucket
@@ -134,10 +135,9 @@ def named_addresses(process: Mapping[str, Any]) -> Iterator[str]:
     while left:
         part = left.pop()
         if isinstance(part, Mapping):
-            arguments, process_id = part.get("arguments"), part.get("process_id")
-            names = LOADERS.get(process_id, ()) if isinstance(process_id, str) else ()
-            if names and isinstance(arguments, Mapping):
-                values = (arguments.get(name) for name in names)
+            arguments = part.get("arguments")
+            if is_node(part) and part["process_id"] in LOADERS and isinstance(arguments, Mapping):
+                values = (arguments.get(name) for name in LOADERS[part["process_id"]])
                 yield from (v for v in values if isinstance(v, str))
             left.extend(part.values())
         elif isinstance(part, list):
