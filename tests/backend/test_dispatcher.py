@@ -212,3 +212,21 @@ def test_the_jobs_of_a_killed_server_are_taken_back_at_once(database: Database, 
     with dispatching(database, tmp_path) as dispatcher:
         assert ended(dispatcher, job.id).status == "finished"
         assert "server was lost" in messages(dispatcher, job.id)
+
+
+def test_a_job_whose_servers_died_too_often_has_the_reason_in_its_log(
+    database: Database, tmp_path: Path
+) -> None:
+    store = JobStore(database, per_user=100, attempts=2, lease=timedelta(seconds=-1))
+    job = store.create("anna", process=GRAPH, options={})
+    store.queue("anna", job.id)
+    with database.write() as session:
+        row = session.get(JobRow, job.id)
+        assert row is not None
+        row.attempt = 1
+    assert store.claim("a server that died") is not None
+    with dispatching(database, tmp_path) as dispatcher:
+        found = ended(dispatcher, job.id)
+        until(lambda: JobFolder(tmp_path / "jobs" / job.id).log().entries(level="error") != [])
+    assert found.status == "error"
+    assert "server was lost 2 times" in messages(dispatcher, job.id)

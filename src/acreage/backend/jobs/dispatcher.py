@@ -186,7 +186,11 @@ class Dispatcher:
     def _take_back(self) -> None:
         for lost in self.store.lost(self.instances.dead()):
             after = "it will be begun again" if lost.again else "it is not begun again"
-            JobFolder(self.folder / lost.job_id).log().add("warning", f"The job's server was lost; {after}.")
+            folder = JobFolder(self.folder / lost.job_id)
+            folder.path.mkdir(parents=True, exist_ok=True)  # its server may have died before it made it
+            folder.log().add("warning", f"The job's server was lost; {after}.")
+            if lost.error is not None:
+                folder.log().add("error", lost.error["message"], code=lost.error["code"])
 
     def _begin(self, job: JobRow) -> None:
         folder = JobFolder(self.folder / job.id, job.attempt)

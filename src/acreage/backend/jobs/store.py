@@ -41,6 +41,8 @@ class Lost:
     job_id: str
     again: bool
     """Whether it waits for another attempt."""
+    error: Mapping[str, Any] | None = None
+    """Why it has failed, where it has."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +312,7 @@ class JobStore:
                 if not again:
                     job.ended = now()
                 job.owner, job.lease_until, job.updated, job.costs = None, None, now(), None
-                found.append(Lost(job.id, again))
+                found.append(Lost(job.id, again, job.error if job.status == "error" else None))
         return found
 
     def counts(self) -> dict[str, int]:
