@@ -269,7 +269,9 @@ def test_graphs_reach_the_public_internet_only(server: Served, token: str, addre
     called = {"a": {**node("x"), "namespace": address, "result": True}}
     for graph in (load, called):
         found = server.ask("POST", "/validation", token, json={"process_graph": graph}).json()["errors"]
-        assert {e["code"] for e in found} <= {"AddressRefused", "ProcessUnsupported"}, found
+        assert {e["code"] for e in found} <= {"AddressRefused", "FilePathInvalid", "ProcessUnsupported"}, (
+            found
+        )
         assert found
 
 

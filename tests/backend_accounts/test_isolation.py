@@ -36,7 +36,11 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/services/{service_id}"): {"title": "taken"},
     ("PUT", "/process_graphs/{process_graph_id}"): small_graph(),
 }
-SIGNED = ("/jobs/{job_id}/results/canonical", "/jobs/{job_id}/results/assets/{name}")
+SIGNED = (
+    "/jobs/{job_id}/results/canonical",
+    "/jobs/{job_id}/results/assets/{name}",
+    "/jobs/{job_id}/results/items/{name}",
+)
 
 
 def _api_routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
@@ -105,8 +109,10 @@ def owner(request: pytest.FixtureRequest, server: Served, tokens: dict[str, str]
     body = {"process": small_graph(), "title": "mine", "type": "wmts", "enabled": False}
     service = server.ask("POST", "/services", token, json=body).headers["OpenEO-Identifier"]
     results = server.ask("GET", f"/jobs/{job}/results", token).json()
-    canonical = next(x["href"] for x in results["links"] if x["rel"] == "canonical")
-    links = dict(zip(SIGNED, (canonical, results["assets"]["save.tif"]["href"]), strict=True))
+    canonical, item = (
+        next(x["href"] for x in results["links"] if x["rel"] == rel) for rel in ("canonical", "item")
+    )
+    links = dict(zip(SIGNED, (canonical, results["assets"]["save.tif"]["href"], item), strict=True))
     ids = {"job_id": job, "process_graph_id": "own_process", "path": "mine/file.txt", "name": "save.tif"}
     ids |= {"service_id": service, **TILE}
     who = server.ask("GET", "/me", token).json()["user_id"]

@@ -333,7 +333,7 @@ def test_problems_of_several_nodes_are_listed_at_once_with_their_nodes(catalog: 
     graph = {
         "a": load(["B04"], AREA, MARCH),
         "bad": node("drop_dimension", data="@a", name="height"),
-        "worse": node("filter_bands", data="@a", bands=["B99"]),
+        "worse": node("rename_labels", data="@a", dimension="bands", source=["B99"], target=["x"]),
         "out": {**node("merge_cubes", cube1="@bad", cube2="@worse"), "result": True},
     }
     with pytest.raises(InvalidProcessGraph) as caught:

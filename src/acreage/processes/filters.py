@@ -156,6 +156,9 @@ def _describe_bands(*, data: CubeMeta, bands: Any, wavelengths: Any = None) -> C
         raise BandFilterParameterMissing(
             "filter_bands was given neither `bands` nor `wavelengths`.", hint="Name the bands to keep."
         )
+    for name in bands or []:
+        if not isinstance(name, str):
+            raise ProcessParameterInvalid(f"{name!r} is no name of a band.", hint="Names are texts, as B04.")
     by_name = {name: named(data, dim, name) for name in bands or []}
     if by_name and not wavelengths and not any(by_name.values()):
         return data.with_dim(dim.name, replace(dim, labels=()))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
+import gzip
+import io
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -79,10 +80,9 @@ def country_shapes(codes: Sequence[str]) -> dict[str, BaseGeometry]:
     table = _codes()
     wanted = {name: code for name, code in table.items() if code in codes}
     wanted |= {code: code for code in codes if code not in wanted.values()}
-    with ExitStack() as stack:
-        atlas = stack.enter_context(resources.as_file(_DATA / _ATLAS))
-        names = ", ".join("'{}'".format(n.replace("'", "''")) for n in wanted)
-        frame = gpd.read_file(f"/vsigzip/{atlas}", layer="countries", where=f"name IN ({names})")
+    names = ", ".join("'{}'".format(n.replace("'", "''")) for n in wanted)
+    atlas = gzip.decompress((_DATA / _ATLAS).read_bytes())
+    frame = gpd.read_file(io.BytesIO(atlas), layer="countries", where=f"name IN ({names})")
     found: dict[str, list[BaseGeometry]] = {}
     for name, shape in zip(frame["name"], frame.geometry, strict=True):
         found.setdefault(wanted[name], []).append(shapely.make_valid(shape))
