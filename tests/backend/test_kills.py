@@ -181,7 +181,7 @@ def check(server: Killable, jobs: int, kills: int, seed: int) -> Told:
     for n in range(kills):
         # Sooner where jobs end faster than they are killed: no kill shall meet an idle server.
         amid = sum(status(server, *j[:2]) in ENDED for j in made)
-        time.sleep(rng.expovariate(1.0 if amid * kills > n * jobs else 0.2))
+        time.sleep(rng.expovariate(5.0 if amid * kills > n * jobs else 0.2))
         killed[server.kill(rng)] += 1
     wait(server, made, 120 * jobs)
     seconds, ended = time.monotonic() - began, dict.fromkeys(ENDED, 0)
