@@ -10,7 +10,8 @@ from tests.support.oidc_server import Served, running_server
 from tests.support.postgresql import Cluster, is_installed, running_cluster
 from tests.support.suite_catalog import make_catalog
 
-from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.session import open_database
+from acreage.core.database import Database
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,12 @@ from tests.support.postgresql import Cluster
 
 from acreage.backend.accounts.users import Accounts, Passwords, User
 from acreage.backend.backup import back_up, restore
-from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.session import open_database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.jobs.folder import JobFolder, JobSpec
 from acreage.backend.jobs.store import JobStore
 from acreage.backend.storage import Storage
+from acreage.core.database import Database
 from acreage.core.errors import InvalidInput, OutputExists
 
 

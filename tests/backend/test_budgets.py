@@ -16,9 +16,10 @@ from tests.support.oidc_server import Served, running_server, small_graph, tiny_
 
 from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.accounts.users import Accounts, Passwords, User
-from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.session import open_database
 from acreage.backend.errors import PaymentRequired
 from acreage.backend.jobs.store import JobStore
+from acreage.core.database import Database
 from acreage.core.tariff import Tariff, Use
 
 EUR = Tariff("EUR", cpu_hour=1.0, memory_gb_hour=0.1, source_megapixel=0.01, job=0.5)

@@ -12,8 +12,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from acreage.backend.database import session as sessions
-from acreage.backend.database.session import Database, migrate, open_database
+from acreage.backend.database.session import migrate, open_database
 from acreage.backend.database.tables import Base
+from acreage.core.database import Database
 from acreage.core.errors import InvalidInput
 
 

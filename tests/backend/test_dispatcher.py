@@ -16,13 +16,14 @@ import pytest
 
 from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.accounts.users import Accounts, Passwords, User
-from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.session import open_database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.disk import Disk
 from acreage.backend.jobs.dispatcher import Dispatcher, DispatcherLimits
 from acreage.backend.jobs.folder import JobFolder, JobSpec
 from acreage.backend.jobs.instances import Instances
 from acreage.backend.jobs.store import JobStore
+from acreage.core.database import Database
 from acreage.core.errors import ProcessUnsupported
 from acreage.core.tariff import Tariff
 

@@ -12,7 +12,6 @@ import pytest
 from tests.support.in_process import ask, engineless
 
 from acreage.backend.accounts.users import Accounts, Passwords, User
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.housekeeping import Housekeeper, Limits
 from acreage.backend.jobs.folder import JobFolder, JobSpec
@@ -20,6 +19,7 @@ from acreage.backend.jobs.logs import MOST_BYTES, JobLog
 from acreage.backend.jobs.store import JobStore, now
 from acreage.backend.services import Services
 from acreage.backend.storage import Storage
+from acreage.core.database import Database
 from acreage.core.errors import InvalidInput
 
 GRAPH: dict[str, Any] = {

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import update
 
 from acreage.backend.accounts.users import Accounts, Passwords, User
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import JobRow, UserRow
 from acreage.backend.errors import JobLimitReached, JobLocked, JobNotFound, JobNotStarted
 from acreage.backend.jobs.old import OldJobs
 from acreage.backend.jobs.store import JobStore, now
+from acreage.core.database import Database
 
 GRAPH = {"process_graph": {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}}
 

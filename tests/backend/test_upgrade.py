@@ -17,8 +17,9 @@ from tests.support.oidc_server import Served, running_server, small_graph, tiny_
 from tests.support.postgresql import Cluster
 
 from acreage.backend.database import session as sessions
-from acreage.backend.database.session import open_database, revision_of, url_of
+from acreage.backend.database.session import open_database, revision_of
 from acreage.backend.storage import Storage
+from acreage.core.database import url_of
 
 SERVE = [sys.executable, "-c", "from acreage.cli.main import main; main()"]
 

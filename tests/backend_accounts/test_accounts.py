@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 
 from acreage.backend.accounts.oidc import Provider, Providers
 from acreage.backend.accounts.users import Accounts, Passwords, accounts_of, is_weak, user_id
-from acreage.backend.database.session import Database, open_database
+from acreage.backend.database.session import open_database
 from acreage.backend.errors import CredentialsInvalid, TokenInvalid
 from acreage.backend.settings import ServerSettings
 from acreage.cli.main import app
 from acreage.cli.serve import others_reach
+from acreage.core.database import Database
 from acreage.core.errors import InvalidInput
 
 # What openEO takes as the id of a user.

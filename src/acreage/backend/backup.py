@@ -26,11 +26,12 @@ from sqlalchemy import Connection, create_engine, select
 
 from acreage import __version__
 from acreage.backend.database import postgresql
-from acreage.backend.database.session import Database, known_revisions, open_database, url_of
+from acreage.backend.database.session import known_revisions, open_database
 from acreage.backend.database.tables import Base, JobRow
 from acreage.backend.jobs.folder import JobFolder
 from acreage.backend.jobs.store import FINISHED, now
 from acreage.backend.storage import Storage
+from acreage.core.database import Database, url_of
 from acreage.core.errors import InvalidInput, WriteFailed
 from acreage.core.outputs import check_folder, whole_file
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import ProcessRow
 from acreage.backend.errors import PredefinedProcessExists, ProcessGraphNotFound, ProcessInvalid
 from acreage.backend.jobs.store import now
+from acreage.core.database import Database
 from acreage.engine.parser import unwrap
 from acreage.engine.user_processes import Lookup
 from acreage.processes.registry import process_ids

@@ -16,7 +16,7 @@ from fastapi import Request
 from acreage.backend.accounts.budgets import Budgets
 from acreage.backend.accounts.oidc import Providers
 from acreage.backend.accounts.users import Accounts, Passwords
-from acreage.backend.database.session import Database, installation_of, open_database
+from acreage.backend.database.session import installation_of, open_database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.disk import Disk
 from acreage.backend.errors import ProcessGraphComplexity
@@ -35,6 +35,7 @@ from acreage.backend.settings import ServerSettings
 from acreage.backend.signing import Signer
 from acreage.backend.storage import Storage
 from acreage.backend.work import Loads, Work
+from acreage.core.database import Database
 from acreage.core.tariff import Tariff, read_tariff
 from acreage.engine.parser import unwrap
 from acreage.engine.user_processes import expand

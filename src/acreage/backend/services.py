@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import ServiceRow
 from acreage.backend.errors import (
     ServiceConfigInvalid,
@@ -22,6 +21,7 @@ from acreage.backend.errors import (
 )
 from acreage.backend.jobs.store import now
 from acreage.catalog.items import Bounds
+from acreage.core.database import Database
 from acreage.core.errors import ProcessGraphError
 from acreage.engine.formats import output_format
 from acreage.engine.parser import unwrap

@@ -511,3 +511,25 @@ class ModelMismatch(InvalidInput):
     """A model was given a cube, a season or a legend that it was not trained for."""
 
     code = "ModelMismatch"
+
+
+# --- productions --------------------------------------------------------------------------------------------
+
+
+class LedgerError(AcreageError):
+    """A ledger cannot be used as it is."""
+
+    code = "LedgerInvalid"
+    exit_code = 7
+
+
+class LedgerVersion(LedgerError):
+    """A ledger whose tables are of another version than this release's."""
+
+    code = "LedgerVersion"
+
+
+class LeaseLost(LedgerError):
+    """Another runner works on the tile now: what was to be written about it was not."""
+
+    code = "LeaseLost"

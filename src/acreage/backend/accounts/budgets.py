@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import JobRow, UserRow
 from acreage.backend.errors import PaymentRequired
+from acreage.core.database import Database
 from acreage.core.tariff import Tariff, Use
 
 

@@ -15,9 +15,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from acreage.backend.accounts.attempts import Attempts
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import TokenRow, UserRow
 from acreage.backend.errors import CredentialsInvalid, TokenInvalid
+from acreage.core.database import Database
 from acreage.core.errors import InvalidInput
 
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from acreage.backend.database.session import url_of
+from acreage.core.database import url_of
 from acreage.core.errors import InvalidInput, WriteFailed
 
 _INSTALLED = Path("/usr/lib/postgresql")

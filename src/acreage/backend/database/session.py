@@ -3,61 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Engine, create_engine, event, select, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from acreage import __version__
 from acreage.backend.database.tables import InstallationRow
+from acreage.core.database import Database, make_engine
 from acreage.core.errors import InvalidInput
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_S = 30
-
-
-@dataclass(frozen=True)
-class Database:
-    """The database of a server; safe to use from many threads and processes.
-
-    Attributes:
-        engine: of SQLAlchemy.
-    """
-
-    engine: Engine
-
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        """A session that changes nothing."""
-        engine = self.engine.execution_options(reads_only=True)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session that is committed at the end, and rolled back by an exception."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            yield session
-
-    @property
-    def is_sqlite(self) -> bool:
-        """Whether one file is all of it."""
-        return self.engine.dialect.name == "sqlite"
-
-    def close(self) -> None:
-        """End all connections."""
-        self.engine.dispose()
 
 
 def open_database(address: str) -> Database:
@@ -69,17 +30,7 @@ def open_database(address: str) -> Database:
     Raises:
         InvalidInput: it cannot be reached, or was made by a later release.
     """
-    try:
-        url = url_of(address)
-        # Parameters of statements are what users sent: they have no place in a log.
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, **_options(url.drivername))
-    except (ArgumentError, ImportError, ValueError) as error:
-        raise InvalidInput(
-            "The address of the database cannot be used.",
-            hint="Write it as sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
-        ) from error
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
+    engine = make_engine(address, pool_size=10, max_overflow=20)
     try:
         migrate(engine)
     except CommandError as error:
@@ -95,16 +46,6 @@ def open_database(address: str) -> Database:
         # The driver's text, and not the address, which holds a password.
         raise InvalidInput(f"The database cannot be used: {getattr(error, 'orig', error)}.") from error
     return Database(engine)
-
-
-def url_of(address: str) -> URL:
-    """The address of a database with the driver that is used here.
-
-    Raises:
-        ArgumentError: it is none.
-    """
-    url = make_url(address)
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
 def known_revisions() -> set[str]:
@@ -142,24 +83,3 @@ def installation_of(database: Database) -> str:
             row = InstallationRow(id=secrets.token_hex(16))
             session.add(row)
         return row.id
-
-
-def _options(driver: str) -> dict[str, Any]:
-    return {} if driver.startswith("sqlite") else {"pool_size": 10, "max_overflow": 20}
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    """Readers beside one writer, who locks when a transaction begins: else it may be refused halfway."""
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # so that BEGIN is ours
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000}")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        reads = connection.get_execution_options().get("reads_only", False)
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

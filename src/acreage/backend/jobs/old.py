@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import JobRow
 from acreage.backend.jobs.store import ACTIVE, FINISHED, now
+from acreage.core.database import Database
 
 _ASKED_AT_ONCE = 500
 

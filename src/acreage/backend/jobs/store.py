@@ -12,7 +12,6 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.orm import Session, load_only
 
 from acreage.backend.accounts.budgets import Budgets
-from acreage.backend.database.session import Database
 from acreage.backend.database.tables import JobRow, UserRow
 from acreage.backend.errors import (
     JobLimitReached,
@@ -20,6 +19,7 @@ from acreage.backend.errors import (
     JobNotFound,
     JobNotStarted,
 )
+from acreage.core.database import Database
 
 WAITING, RUNNING, FINISHED = "queued", "running", "finished"
 ACTIVE = (WAITING, RUNNING)
