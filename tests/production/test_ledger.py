@@ -13,19 +13,10 @@ from sqlalchemy import text
 from tests.support.ledgers import new_ledger, tile_record
 
 from acreage.core.errors import InvalidInput, LeaseLost, LedgerError, LedgerVersion, OutputExists
-from acreage.production.ledger.attempts import (
-    Again,
-    Done,
-    Hold,
-    advance,
-    attempts_of,
-    close,
-    failures_of,
-    outcomes_since,
-    totals,
-)
+from acreage.production.ledger.attempts import Again, Done, Hold, Step, advance, advance_all, close
 from acreage.production.ledger.events import events, history
 from acreage.production.ledger.leases import claim, claims_of, leave, next_time, renew, take_over, waiting
+from acreage.production.ledger.outcomes import attempts_of, failures_of, outcomes_since, totals
 from acreage.production.ledger.settings import back_ends, control, set_back_end, set_control
 from acreage.production.ledger.store import Ledger, open_ledger
 from acreage.production.ledger.tiles import change, failures, hold, reasons, release, sums, tile, tiles
@@ -209,6 +200,32 @@ def test_a_runner_that_is_gone_loses_its_tiles_and_cannot_write_any_more(place: 
     assert sorted(c.tile.id for c in claims_of(ledger, "b")) == sorted(by_id)
     assert leave(ledger, "b", 200.0) == 2
     assert len(take_over(ledger, "c", 200.0, 320.0)) == 2
+    ledger.close()
+
+
+def test_many_steps_are_one_transaction_and_lost_ones_are_told_apart(place: str) -> None:
+    ledger = new_ledger(place, 3)
+    choices = [Choice(t.id, "one", 1) for t in waiting(ledger, 0.0, 3)]
+    one, two, three = claim(ledger, "a", choices, 0.0, 10.0)
+    take_over(ledger, "b", 10.0, 20.0, limit=1)
+    found = {c.tile.id: c for c in claims_of(ledger, "a")}
+    steps = [
+        Step(c.lease, c.attempt.id, AttemptState.CREATED, facts={"remote_id": c.tile.id})
+        for c in (three, one, two)
+    ]
+    done = advance_all(ledger, steps, 11.0)
+    for step, result in zip(steps, done, strict=True):
+        if step.lease.tile in found:
+            assert not isinstance(result, LeaseLost)
+            assert (result.id, result.remote_id) == (step.attempt, step.lease.tile)
+        else:
+            assert isinstance(result, LeaseLost)
+    assert len(found) == 2
+    forth = [Step(c.lease, c.attempt.id, AttemptState.STARTED) for c in found.values()]
+    back = Step(forth[1].lease, forth[1].attempt, AttemptState.INTENDED)
+    with pytest.raises(ValueError, match="cannot go"):
+        advance_all(ledger, [forth[0], back], 12.0)
+    assert {c.attempt.state for c in claims_of(ledger, "a")} == {AttemptState.CREATED}
     ledger.close()
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select, update
 
+from acreage.core.errors import LeaseLost
 from acreage.production.ledger.events import add_event
-from acreage.production.ledger.leases import own
+from acreage.production.ledger.leases import OWNED, lost, owned
 from acreage.production.ledger.rows import attempt_of
-from acreage.production.ledger.schema import AttemptRow, BackEndRow, TileRow
+from acreage.production.ledger.schema import ATTEMPTS, BACK_ENDS, TILES
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import (
     CLOSED,
@@ -33,6 +32,40 @@ _TIMES: Mapping[AttemptState, str] = {
     AttemptState.FETCHED: "fetched_at",
     AttemptState.VERIFIED: "verified_at",
 }
+
+
+_MUTABLE = tuple(
+    name
+    for name in ATTEMPTS.c.keys()  # noqa: SIM118 - a collection of columns is iterated by column
+    if name not in ("id", "tile", "backend", "token", "memory_mb", "intended_at")
+)
+_TOUCH = update(TILES).where(OWNED).values(changed=bindparam("a_now"))
+_RELEASE = (
+    update(TILES)
+    .where(OWNED)
+    .values(
+        state=bindparam("a_state"),
+        attempt=bindparam("a_attempt"),
+        reason=bindparam("a_reason"),
+        not_before=bindparam("a_not_before"),
+        memory_now=func.coalesce(bindparam("a_memory", type_=Integer), TILES.c.memory_now),
+        tries=TILES.c.tries - bindparam("a_uncounted"),
+        lease_owner=None,
+        lease_until=None,
+        changed=bindparam("a_now"),
+    )
+)
+_READ = select(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("a_attempt"))
+_WRITE = (
+    update(ATTEMPTS)
+    .where(ATTEMPTS.c.id == bindparam("a_attempt"))
+    .values({name: bindparam(f"a_{name}") for name in _MUTABLE})
+)
+_SPEND = (
+    update(BACK_ENDS)
+    .where(BACK_ENDS.c.name == bindparam("a_backend"))
+    .values(spent=BACK_ENDS.c.spent + bindparam("a_more"))
+)
 
 
 @dataclass(frozen=True)
@@ -67,16 +100,23 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class Totals:
-    """What attempts of a back end have in common.
+class Step:
+    """The next step of an attempt that is alive.
 
     Attributes:
-        live: attempts that are not closed, by state.
-        committed: the estimated costs of the tiles whose attempts are alive and not paid for yet.
+        lease: of its tile.
+        attempt: its id.
+        state: a later live one than it has, or the same to record facts alone.
+        text, data: for the event.
+        facts: what is known; a new cost changes what the back end was paid, by the difference.
     """
 
-    live: Mapping[AttemptState, int] = field(default_factory=dict)
-    committed: float = 0.0
+    lease: Lease
+    attempt: int
+    state: AttemptState
+    text: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    facts: AttemptFacts = field(default_factory=AttemptFacts)
 
 
 def advance(
@@ -90,36 +130,58 @@ def advance(
     data: Mapping[str, Any] | None = None,
     **facts: Unpack[AttemptFacts],
 ) -> Attempt:
-    """Commit the next step of an attempt that is alive.
-
-    Args:
-        ledger, lease: whose.
-        attempt: its id.
-        state: a later live one than it has, or the same to record facts alone.
-        now: when it is reached.
-        text, data: for the event.
-        facts: what is known; a new cost changes what the back end was paid, by the difference.
+    """Commit the next step of an attempt that is alive; arguments as of `Step`.
 
     Raises:
         LeaseLost: another runner works on the tile.
         ValueError: the attempt cannot go from its state to this one.
     """
+    (done,) = advance_all(ledger, [Step(lease, attempt, state, text, data or {}, facts)], now)
+    if isinstance(done, LeaseLost):
+        raise done
+    return done
+
+
+def advance_all(ledger: Ledger, steps: Sequence[Step], now: float) -> tuple[Attempt | LeaseLost, ...]:
+    """Commit steps of many attempts in one transaction: it takes little longer than one step.
+
+    Args:
+        ledger: where.
+        steps: each of another attempt.
+        now: when they were reached.
+
+    Returns:
+        For each step the attempt, or why it was not written; the others were.
+
+    Raises:
+        ValueError: an attempt cannot go from its state to the next one; nothing was written.
+    """
+    found: dict[int, Attempt | LeaseLost] = {}
     with ledger.database.write() as session:
-        own(session, lease, now)
-        row = _live(session, attempt)
-        if state not in LIVE or LIVE.index(state) < LIVE.index(AttemptState(row.state)):
-            raise ValueError(f"attempt {attempt} cannot go from {row.state} to {state}")
-        changed = row.state != state
-        row.state = state
-        if changed and (time := _TIMES.get(state)):
-            setattr(row, time, now)
-        row.paid = row.paid or LIVE.index(state) >= LIVE.index(AttemptState.STARTING)
-        _record(session, row, facts)
-        if changed or text:
-            kind = str(state) if changed else "noted"
-            add_event(session, Event(now, kind, text, row.tile, row.id, row.backend, data or {}))
-        session.flush()
-        return attempt_of(row)
+        connection = session.connection()
+        for step in sorted(steps, key=lambda s: s.lease.tile):  # in one order: no two wait for each other
+            known = {**owned(step.lease), "a_now": now}
+            if not connection.execute(_TOUCH, known).rowcount:
+                found[step.attempt] = lost(step.lease)
+                continue
+            found[step.attempt] = _advance(connection, step, now)
+    return tuple(found[s.attempt] for s in steps)
+
+
+def _advance(connection: Connection, step: Step, now: float) -> Attempt:
+    row = _live(connection, step.attempt)
+    before, state = AttemptState(row["state"]), step.state
+    if state not in LIVE or LIVE.index(state) < LIVE.index(before):
+        raise ValueError(f"attempt {step.attempt} cannot go from {before} to {state}")
+    new = {"state": state, "paid": row["paid"] or LIVE.index(state) >= LIVE.index(AttemptState.STARTING)}
+    if state is not before and (time := _TIMES.get(state)):
+        new[time] = now
+    attempt = _record(connection, row, new, step.facts)
+    if state is not before or step.text:
+        kind = "noted" if state is before else str(state)
+        event = Event(now, kind, step.text, attempt.tile, attempt.id, attempt.backend, step.data)
+        add_event(connection, event)
+    return attempt
 
 
 def close(
@@ -148,95 +210,50 @@ def close(
     if state not in CLOSED or isinstance(then, Done) != (state is AttemptState.VERIFIED):
         raise ValueError(f"an attempt that is {state} does not leave its tile {then}")
     with ledger.database.write() as session:
-        tile, row = own(session, lease, now), _live(session, attempt)
-        row.state, row.closed_at = state, now
+        connection = session.connection()
+        fate = _fate(then, attempt, facts.get("error_class", ""))
+        if not connection.execute(_RELEASE, {**owned(lease), **fate, "a_now": now}).rowcount:
+            raise lost(lease)
+        new: dict[str, Any] = {"state": state, "closed_at": now}
         if state is AttemptState.VERIFIED:
-            row.verified_at = now
-        _record(session, row, facts)
-        tile.lease_owner = tile.lease_until = None
-        if isinstance(then, Done):
-            tile.state = TileState.DONE
-        elif isinstance(then, Hold):
-            tile.state, tile.reason, tile.attempt = TileState.HELD, then.reason, None
-        else:
-            tile.state, tile.attempt = TileState.WAITING, None
-            tile.reason, tile.not_before = row.error_class, then.not_before
-            tile.memory_now = then.memory_mb or tile.memory_now
-            tile.tries -= 0 if then.counted else 1
+            new["verified_at"] = now
+        ended = _record(connection, _live(connection, attempt), new, facts)
         kind = "held" if isinstance(then, Hold) else str(state)
-        told = " ".join(t for t in (row.error_class, text or row.error_text) if t)
-        add_event(session, Event(now, kind, told, row.tile, row.id, row.backend, data or {}))
-        session.flush()
-        return attempt_of(row)
+        told = " ".join(t for t in (ended.error_class, text or ended.error_text) if t)
+        add_event(connection, Event(now, kind, told, ended.tile, ended.id, ended.backend, data or {}))
+        return ended
 
 
-def attempts_of(ledger: Ledger, tile: str) -> tuple[Attempt, ...]:
-    """All attempts of a tile, oldest first."""
-    with ledger.database.read() as session:
-        rows = session.scalars(select(AttemptRow).where(AttemptRow.tile == tile).order_by(AttemptRow.id))
-        return tuple(attempt_of(row) for row in rows)
-
-
-def failures_of(ledger: Ledger, tile: str) -> Counter[str]:
-    """How often the attempts of a tile failed, by class of error."""
-    with ledger.database.read() as session:
-        rows = session.execute(
-            select(AttemptRow.error_class, func.count())
-            .where(AttemptRow.tile == tile, AttemptRow.state == AttemptState.FAILED)
-            .group_by(AttemptRow.error_class)
-        )
-        return Counter(dict(rows.all()))
-
-
-def outcomes_since(ledger: Ledger, since: float) -> Counter[AttemptState]:
-    """How attempts that were closed since then ended."""
-    with ledger.database.read() as session:
-        rows = session.execute(
-            select(AttemptRow.state, func.count())
-            .where(AttemptRow.closed_at >= since)
-            .group_by(AttemptRow.state)
-        )
-        return Counter({AttemptState(state): count for state, count in rows})
-
-
-def totals(ledger: Ledger) -> dict[str, Totals]:
-    """What each back end has to do, and its cost by the estimates; back ends with nothing are left out."""
-    found: dict[str, Totals] = {}
-    with ledger.database.read() as session:
-        rows = session.execute(
-            select(
-                AttemptRow.backend,
-                AttemptRow.state,
-                func.count(),
-                func.sum(TileRow.cost * BackEndRow.cost_factor).filter(AttemptRow.cost.is_(None)),
-            )
-            .join(TileRow, TileRow.id == AttemptRow.tile)
-            .join(BackEndRow, BackEndRow.name == AttemptRow.backend)
-            .where(AttemptRow.state.in_(LIVE))
-            .group_by(AttemptRow.backend, AttemptRow.state)
-        )
-        for name, state, count, committed in rows:
-            before = found.get(name, Totals())
-            live = {**before.live, AttemptState(state): count}
-            found[name] = Totals(live, before.committed + (committed or 0.0))
+def _fate(then: Done | Again | Hold, attempt: int, error_class: str) -> dict[str, Any]:
+    """Parameters of `_RELEASE`."""
+    found = {
+        "a_state": TileState.DONE,
+        "a_attempt": attempt,
+        "a_reason": "",
+        "a_not_before": 0.0,
+        "a_memory": None,
+        "a_uncounted": 0,
+    }
+    if isinstance(then, Hold):
+        return {**found, "a_state": TileState.HELD, "a_attempt": None, "a_reason": then.reason}
+    if isinstance(then, Again):
+        found |= {"a_state": TileState.WAITING, "a_attempt": None, "a_reason": error_class}
+        found |= {"a_not_before": then.not_before, "a_memory": then.memory_mb}
+        found |= {"a_uncounted": 0 if then.counted else 1}
     return found
 
 
-def _live(session: Session, attempt: int) -> AttemptRow:
-    row = session.get_one(AttemptRow, attempt)
-    if row.state in CLOSED:
-        raise ValueError(f"attempt {attempt} is {row.state} already")
+def _live(connection: Connection, attempt: int) -> RowMapping:
+    row = connection.execute(_READ, {"a_attempt": attempt}).mappings().one()
+    if row["state"] in CLOSED:
+        raise ValueError(f"attempt {attempt} is {row['state']} already")
     return row
 
 
-def _record(session: Session, row: AttemptRow, facts: AttemptFacts) -> None:
-    cost = facts.get("cost")
-    if cost is not None and cost != row.cost:
-        session.execute(
-            update(BackEndRow)
-            .where(BackEndRow.name == row.backend)
-            .values(spent=BackEndRow.spent + (cost - (row.cost or 0.0)))
-        )
-    for name, value in facts.items():
-        if value is not None:
-            setattr(row, name, value)
+def _record(connection: Connection, row: RowMapping, new: Mapping[str, Any], facts: AttemptFacts) -> Attempt:
+    known = {**row, **new, **{k: v for k, v in facts.items() if v is not None}}
+    more = (known["cost"] or 0.0) - (row["cost"] or 0.0)
+    if more:
+        connection.execute(_SPEND, {"a_backend": row["backend"], "a_more": more})
+    connection.execute(_WRITE, {"a_attempt": row["id"], **{f"a_{k}": known[k] for k in _MUTABLE}})
+    return attempt_of(known)

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, func, insert, select
 
-from acreage.production.ledger.schema import EventRow
+from acreage.production.ledger.schema import EVENTS
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import Event
 
 _PAGE = 1000
 
 
+_ADD = insert(EVENTS)
+
+
 def note(ledger: Ledger, event: Event) -> None:
     """Write what happened without a change of a tile: paused, a back end answered nonsense."""
     with ledger.database.write() as session:
-        add_event(session, event)
+        add_event(session.connection(), event)
 
 
-def add_event(session: Session, event: Event) -> None:
+def add_event(connection: Connection, event: Event) -> None:
     """Write an event in the transaction of its change."""
-    session.add(
-        EventRow(
-            at=event.at,
-            tile=event.tile,
-            attempt=event.attempt,
-            backend=event.backend,
-            kind=event.kind,
-            text=event.text,
-            data=dict(event.data),
-        )
-    )
+    row = {
+        "at": event.at,
+        "tile": event.tile,
+        "attempt": event.attempt,
+        "backend": event.backend,
+        "kind": event.kind,
+        "text": event.text,
+        "data": dict(event.data),
+    }
+    connection.execute(_ADD, row)
 
 
 def history(ledger: Ledger, tile: str) -> tuple[Event, ...]:
     """All events of a tile, oldest first."""
     with ledger.database.read() as session:
-        rows = session.scalars(select(EventRow).where(EventRow.tile == tile).order_by(EventRow.id))
-        return tuple(_event(row) for row in rows)
+        rows = session.execute(select(EVENTS).where(EVENTS.c.tile == tile).order_by(EVENTS.c.id))
+        return tuple(Event(**row) for row in rows.mappings())
 
 
 def events(ledger: Ledger, after: int = 0, kinds: Sequence[str] | None = None) -> Iterator[Event]:
@@ -53,10 +53,10 @@ def events(ledger: Ledger, after: int = 0, kinds: Sequence[str] | None = None) -
     """
     while True:
         with ledger.database.read() as session:
-            asked = select(EventRow).where(EventRow.id > after).order_by(EventRow.id).limit(_PAGE)
+            asked = select(EVENTS).where(EVENTS.c.id > after).order_by(EVENTS.c.id).limit(_PAGE)
             if kinds is not None:
-                asked = asked.where(EventRow.kind.in_(kinds))
-            page = [_event(row) for row in session.scalars(asked)]
+                asked = asked.where(EVENTS.c.kind.in_(kinds))
+            page = [Event(**row) for row in session.execute(asked).mappings()]
         yield from page
         if len(page) < _PAGE:
             return
@@ -66,9 +66,4 @@ def events(ledger: Ledger, after: int = 0, kinds: Sequence[str] | None = None) -
 def last_event(ledger: Ledger) -> int:
     """The id of the newest event; 0 where there is none."""
     with ledger.database.read() as session:
-        return session.scalar(select(func.max(EventRow.id))) or 0
-
-
-def _event(row: EventRow) -> Event:
-    data: Mapping[str, Any] = row.data
-    return Event(row.at, row.kind, row.text, row.tile, row.attempt, row.backend, data, row.id)
+        return session.scalar(select(func.max(EVENTS.c.id))) or 0

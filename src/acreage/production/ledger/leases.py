@@ -9,15 +9,14 @@ from __future__ import annotations
 import heapq
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from acreage.core.errors import LeaseLost
 from acreage.production.ledger.events import add_event
 from acreage.production.ledger.rows import attempt_of, tile_of
-from acreage.production.ledger.schema import AttemptRow, TileRow
+from acreage.production.ledger.schema import ATTEMPTS, TILES
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import (
     AttemptState,
@@ -30,6 +29,40 @@ from acreage.production.ledger.values import (
 )
 
 _PAGE = 500
+
+OWNED = and_(
+    TILES.c.id == bindparam("a_tile"),
+    TILES.c.state == TileState.WORKING,
+    TILES.c.lease_owner == bindparam("a_owner"),
+    TILES.c.lease_number == bindparam("a_number"),
+)
+"""Whether a tile is still leased to who writes about it."""
+
+_LEASED: dict[str, Any] = {
+    "lease_owner": bindparam("a_owner"),
+    "lease_until": bindparam("a_until"),
+    "lease_number": TILES.c.lease_number + 1,
+    "changed": bindparam("a_now"),
+}
+_EXPIRED = or_(TILES.c.lease_until <= bindparam("a_now"), TILES.c.lease_until.is_(None))
+_TAKE = (
+    update(TILES)
+    .where(
+        TILES.c.id == bindparam("a_tile"),
+        TILES.c.state == TileState.WAITING,
+        TILES.c.not_before <= bindparam("a_now"),
+    )
+    .values(state=TileState.WORKING, reason="", tries=TILES.c.tries + 1, **_LEASED)
+    .returning(TILES)
+)
+_TAKE_OVER = (
+    update(TILES)
+    .where(TILES.c.id == bindparam("a_tile"), TILES.c.state == TileState.WORKING, _EXPIRED)
+    .values(**_LEASED)
+    .returning(TILES)
+)
+_BIND = update(TILES).where(TILES.c.id == bindparam("a_tile")).values(attempt=bindparam("a_attempt"))
+_INTEND = insert(ATTEMPTS).returning(ATTEMPTS)
 
 
 def waiting(
@@ -51,19 +84,16 @@ def waiting(
         by: what is first.
         without: ids to leave out; few.
     """
-    column = TileRow.priority if by == "priority" else TileRow.core_seconds
+    column = TILES.c[by]
     groups: list[list[TileRecord]] = []
     with ledger.database.read() as session:
         for pin in (None, *pins):  # one by one: so each is read from the index in its order
-            asked = select(TileRow).where(
-                TileRow.state == TileState.WAITING,
-                TileRow.backend.is_(None) if pin is None else TileRow.backend == pin,
-            )
-            asked = asked.where(TileRow.not_before <= now)
+            asked = select(TILES).where(TILES.c.state == TileState.WAITING, TILES.c.not_before <= now)
+            asked = asked.where(TILES.c.backend.is_(None) if pin is None else TILES.c.backend == pin)
             if without:
-                asked = asked.where(TileRow.id.not_in(without))
-            asked = asked.order_by(column.desc(), TileRow.id.desc()).limit(limit)
-            groups.append([tile_of(row) for row in session.scalars(asked)])
+                asked = asked.where(TILES.c.id.not_in(without))
+            asked = asked.order_by(column.desc(), TILES.c.id.desc()).limit(limit)
+            groups.append([tile_of(row) for row in session.execute(asked).mappings()])
     merged = heapq.merge(*groups, key=lambda t: (getattr(t, by), t.id), reverse=True)
     return tuple(tile for _, tile in zip(range(limit), merged, strict=False))
 
@@ -71,11 +101,12 @@ def waiting(
 def next_time(ledger: Ledger, now: float) -> float | None:
     """When the next of the tiles that may not be tried yet may be; None where there is none."""
     with ledger.database.read() as session:
-        return session.scalar(
-            select(func.min(TileRow.not_before)).where(
-                TileRow.state == TileState.WAITING, TileRow.not_before > now
+        found: float | None = session.scalar(
+            select(func.min(TILES.c.not_before)).where(
+                TILES.c.state == TileState.WAITING, TILES.c.not_before > now
             )
         )
+        return found
 
 
 def claim(
@@ -91,47 +122,45 @@ def claim(
         choices: tiles and back ends.
         now, until: of the lease.
     """
-    claims = []
+    claims: dict[str, Claim] = {}
     with ledger.database.write() as session:
+        connection = session.connection()
         for choice in sorted(choices, key=lambda c: c.tile):  # in one order: no two wait for each other
-            row = _take(session, choice.tile, owner, now, until)
+            asked = {"a_tile": choice.tile, "a_owner": owner, "a_until": until, "a_now": now}
+            row = connection.execute(_TAKE, asked).mappings().one_or_none()
             if row is None:
                 continue
-            attempt = AttemptRow(
-                tile=choice.tile,
-                backend=choice.backend,
-                token=f"{choice.tile}-{secrets.token_hex(8)}",
-                state=AttemptState.INTENDED,
-                memory_mb=choice.memory_mb,
-                profile=dict(choice.profile),
-                intended_at=now,
-            )
-            session.add(attempt)
-            session.flush()
-            row.attempt, row.tries = attempt.id, row.tries + 1
-            session.flush()
-            text = f"for {choice.backend}, attempt {row.tries}"
-            add_event(session, Event(now, "claimed", text, choice.tile, attempt.id, choice.backend))
-            claims.append(Claim(tile_of(row), attempt_of(attempt), _lease(row)))
-    by_tile = {c.tile.id: c for c in claims}
-    return tuple(by_tile[c.tile] for c in choices if c.tile in by_tile)
+            attempt = {
+                "tile": choice.tile,
+                "backend": choice.backend,
+                "token": f"{choice.tile}-{secrets.token_hex(8)}",
+                "state": AttemptState.INTENDED,
+                "memory_mb": choice.memory_mb,
+                "profile": dict(choice.profile),
+                "intended_at": now,
+            }
+            made = attempt_of(connection.execute(_INTEND, attempt).mappings().one())
+            connection.execute(_BIND, {"a_tile": choice.tile, "a_attempt": made.id})
+            text = f"for {choice.backend}, attempt {row['tries']}"
+            add_event(connection, Event(now, "claimed", text, choice.tile, made.id, choice.backend))
+            lease = Lease(choice.tile, owner, row["lease_number"], until)
+            claims[choice.tile] = Claim(tile_of({**row, "attempt": made.id}), made, lease)
+    return tuple(claims[c.tile] for c in choices if c.tile in claims)
 
 
 def renew(ledger: Ledger, owner: str, now: float, until: float) -> int:
     """Keep all leases of a runner that nobody has taken; returns how many there are."""
     with ledger.database.write() as session:
         mine = (
-            select(TileRow.id)
-            .where(TileRow.state == TileState.WORKING, TileRow.lease_owner == owner)
-            .order_by(TileRow.id)
+            select(TILES.c.id)
+            .where(TILES.c.state == TileState.WORKING, TILES.c.lease_owner == owner)
+            .order_by(TILES.c.id)
             .with_for_update()
         )
         ids = list(session.scalars(mine))
         for start in range(0, len(ids), _PAGE):
             some = ids[start : start + _PAGE]
-            session.execute(
-                update(TileRow).where(TileRow.id.in_(some)).values(lease_until=until, changed=now)
-            )
+            session.execute(update(TILES).where(TILES.c.id.in_(some)).values(lease_until=until, changed=now))
     return len(ids)
 
 
@@ -139,30 +168,28 @@ def take_over(ledger: Ledger, owner: str, now: float, until: float, limit: int =
     """Take tiles whose lease has run out, with the attempts that are alive in them."""
     with ledger.database.read() as session:
         asked = (
-            select(TileRow.id)
-            .where(TileRow.state == TileState.WORKING, _expired(now))
-            .order_by(TileRow.lease_until)
+            select(TILES.c.id)
+            .where(TILES.c.state == TileState.WORKING, _EXPIRED)
+            .order_by(TILES.c.lease_until)
             .limit(limit)
         )
-        ids = list(session.scalars(asked))
+        ids = list(session.scalars(asked, {"a_now": now}))
     found = []
     for tile in ids:
         with ledger.database.write() as session:
-            row = session.scalar(
-                select(TileRow)
-                .where(TileRow.id == tile, TileRow.state == TileState.WORKING, _expired(now))
-                .with_for_update()
-            )
-            if row is None or row.attempt is None:
+            connection = session.connection()
+            asked = select(TILES.c.lease_owner).where(TILES.c.id == tile).with_for_update()
+            before = connection.execute(asked).scalar_one()
+            mine = {"a_tile": tile, "a_owner": owner, "a_until": until, "a_now": now}
+            taken = connection.execute(_TAKE_OVER, mine).mappings().one_or_none()
+            if taken is None:
                 continue
-            before = row.lease_owner or "nobody"
-            row.lease_owner, row.lease_until = owner, until
-            row.lease_number, row.changed = row.lease_number + 1, now
-            attempt = session.get_one(AttemptRow, row.attempt)
+            alive = select(ATTEMPTS).where(ATTEMPTS.c.id == taken["attempt"])
+            attempt = attempt_of(connection.execute(alive).mappings().one())
             text = f"by {owner} from {before}, {attempt.state}"
-            add_event(session, Event(now, "taken over", text, tile, attempt.id, attempt.backend))
-            session.flush()
-            found.append(Claim(tile_of(row), attempt_of(attempt), _lease(row)))
+            add_event(connection, Event(now, "taken over", text, tile, attempt.id, attempt.backend))
+            lease = Lease(tile, owner, taken["lease_number"], until)
+            found.append(Claim(tile_of(taken), attempt, lease))
     return tuple(found)
 
 
@@ -172,76 +199,43 @@ def claims_of(ledger: Ledger, owner: str) -> Iterator[Claim]:
     while True:
         with ledger.database.read() as session:
             asked = (
-                select(TileRow, AttemptRow)
-                .join(AttemptRow, AttemptRow.id == TileRow.attempt)
-                .where(TileRow.state == TileState.WORKING, TileRow.lease_owner == owner, TileRow.id > after)
-                .order_by(TileRow.id)
+                select(TILES)
+                .where(TILES.c.state == TileState.WORKING, TILES.c.lease_owner == owner, TILES.c.id > after)
+                .order_by(TILES.c.id)
                 .limit(_PAGE)
             )
-            page = [Claim(tile_of(t), attempt_of(a), _lease(t)) for t, a in session.execute(asked)]
-        yield from page
+            page = [tile_of(row) for row in session.execute(asked).mappings()]
+            alive = select(ATTEMPTS).where(ATTEMPTS.c.id.in_([t.attempt for t in page]))
+            attempts = {row["id"]: attempt_of(row) for row in session.execute(alive).mappings()}
+        for tile in page:
+            if tile.attempt is not None:
+                lease = Lease(tile.id, owner, tile.lease_number, tile.lease_until or 0.0)
+                yield Claim(tile, attempts[tile.attempt], lease)
         if len(page) < _PAGE:
             return
-        after = page[-1].tile.id
+        after = page[-1].id
 
 
 def leave(ledger: Ledger, owner: str, now: float) -> int:
     """Give all leases of a runner up, as it ends in peace: others may take the tiles over at once."""
     with ledger.database.write() as session:
         gone = session.execute(
-            update(TileRow)
-            .where(TileRow.state == TileState.WORKING, TileRow.lease_owner == owner)
+            update(TILES)
+            .where(TILES.c.state == TileState.WORKING, TILES.c.lease_owner == owner)
             .values(lease_until=now, changed=now)
-            .returning(TileRow.id)
+            .returning(TILES.c.id)
         )
         return len(gone.all())
 
 
-def own(session: Session, lease: Lease, now: float) -> TileRow:
-    """The row of a leased tile, locked for this transaction.
+def owned(lease: Lease) -> dict[str, object]:
+    """Parameters of a statement with `OWNED`."""
+    return {"a_tile": lease.tile, "a_owner": lease.owner, "a_number": lease.number}
 
-    Raises:
-        LeaseLost: another runner has taken the tile.
-    """
-    row = session.scalar(
-        select(TileRow)
-        .where(
-            TileRow.id == lease.tile,
-            TileRow.state == TileState.WORKING,
-            TileRow.lease_owner == lease.owner,
-            TileRow.lease_number == lease.number,
-        )
-        .with_for_update()
+
+def lost(lease: Lease) -> LeaseLost:
+    """The error of a statement with `OWNED` that found nothing."""
+    return LeaseLost(
+        f"{lease.owner} lost tile {lease.tile} (lease {lease.number}) to another runner.",
+        hint="Nothing was written.",
     )
-    if row is None:
-        raise LeaseLost(
-            f"{lease.owner} lost tile {lease.tile} (lease {lease.number}) to another runner.",
-            hint="Nothing was written.",
-        )
-    row.changed = now
-    return row
-
-
-def _take(session: Session, tile: str, owner: str, now: float, until: float) -> TileRow | None:
-    return session.scalar(
-        update(TileRow)
-        .where(TileRow.id == tile, TileRow.state == TileState.WAITING, TileRow.not_before <= now)
-        .values(
-            state=TileState.WORKING,
-            reason="",
-            lease_owner=owner,
-            lease_until=until,
-            lease_number=TileRow.lease_number + 1,
-            changed=now,
-        )
-        .returning(TileRow)
-        .execution_options(populate_existing=True)
-    )
-
-
-def _expired(now: float) -> ColumnElement[bool]:
-    return or_(TileRow.lease_until <= now, TileRow.lease_until.is_(None))
-
-
-def _lease(row: TileRow) -> Lease:
-    return Lease(row.id, row.lease_owner or "", row.lease_number, row.lease_until or 0.0)

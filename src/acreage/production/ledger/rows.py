@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
-from acreage.production.ledger.schema import AttemptRow, BackEndRow, TileRow
+from sqlalchemy import RowMapping
+
 from acreage.production.ledger.values import (
     Attempt,
     AttemptState,
@@ -15,25 +16,17 @@ from acreage.production.ledger.values import (
     TileState,
 )
 
-_TILE = tuple(f.name for f in fields(TileRecord) if f.name != "state")
-_ATTEMPT = tuple(f.name for f in fields(Attempt) if f.name != "state")
-_BACK_END = tuple(f.name for f in fields(BackEndRecord) if f.name != "state")
 
-
-def tile_of(row: TileRow) -> TileRecord:
+def tile_of(row: RowMapping | Mapping[str, Any]) -> TileRecord:
     """The tile of a row."""
-    return TileRecord(**_values(row, _TILE), state=TileState(row.state))
+    return TileRecord(**{**row, "state": TileState(row["state"])})
 
 
-def attempt_of(row: AttemptRow) -> Attempt:
+def attempt_of(row: RowMapping | Mapping[str, Any]) -> Attempt:
     """The attempt of a row."""
-    return Attempt(**_values(row, _ATTEMPT), state=AttemptState(row.state))
+    return Attempt(**{**row, "state": AttemptState(row["state"])})
 
 
-def back_end_of(row: BackEndRow) -> BackEndRecord:
+def back_end_of(row: RowMapping | Mapping[str, Any]) -> BackEndRecord:
     """The back end of a row."""
-    return BackEndRecord(**_values(row, _BACK_END), state=BackEndState(row.state))
-
-
-def _values(row: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in names}
+    return BackEndRecord(**{**row, "state": BackEndState(row["state"])})

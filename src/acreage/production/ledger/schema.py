@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, Float, ForeignKey, Index, Integer, String, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_VERSION = 1
@@ -152,3 +152,10 @@ class ControlRow(Base):
 
     key: Mapped[str] = mapped_column(String(60), primary_key=True)
     value: Mapped[Any] = mapped_column(JSON)
+
+
+# As tables: what is done for every step of every job skips the mapping, which takes most of its time.
+TILES = cast(Table, TileRow.__table__)
+ATTEMPTS = cast(Table, AttemptRow.__table__)
+EVENTS = cast(Table, EventRow.__table__)
+BACK_ENDS = cast(Table, BackEndRow.__table__)

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 from acreage.core.errors import InvalidInput
 from acreage.production.ledger.events import add_event
 from acreage.production.ledger.rows import back_end_of
-from acreage.production.ledger.schema import BackEndRow, ControlRow
+from acreage.production.ledger.schema import BACK_ENDS, BackEndRow, ControlRow
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import BackEndRecord, BackEndState, Event
 
@@ -32,7 +32,8 @@ def back_ends(ledger: Ledger) -> tuple[BackEndRecord, ...]:
     """All back ends, by name."""
     with ledger.database.read() as session:
         return tuple(
-            back_end_of(row) for row in session.scalars(select(BackEndRow).order_by(BackEndRow.name))
+            back_end_of(row)
+            for row in session.execute(select(BACK_ENDS).order_by(BACK_ENDS.c.name)).mappings()
         )
 
 
@@ -55,7 +56,7 @@ def add_back_end(ledger: Ledger, record: BackEndRecord, now: float) -> None:
                 changed=now,
             )
         )
-        add_event(session, Event(now, "back end", "takes part", backend=record.name))
+        add_event(session.connection(), Event(now, "back end", "takes part", backend=record.name))
 
 
 def set_back_end(
@@ -74,12 +75,13 @@ def set_back_end(
         state = facts.get("state")
         if text or (state is not None and state != row.state):
             told = " ".join(t for t in (str(state or row.state), text or facts.get("note", "")) if t)
-            add_event(session, Event(now, "back end", told, backend=name))
+            add_event(session.connection(), Event(now, "back end", told, backend=name))
         for key, value in facts.items():
             setattr(row, key, value)
         row.changed = now
         session.flush()
-        return back_end_of(row)
+        asked = select(BACK_ENDS).where(BACK_ENDS.c.name == name)
+        return back_end_of(session.execute(asked).mappings().one())
 
 
 def control(ledger: Ledger) -> dict[str, Any]:
@@ -97,4 +99,4 @@ def set_control(ledger: Ledger, now: float, values: Mapping[str, Any], text: str
             else:
                 session.merge(ControlRow(key=key, value=value))
         told = text or ", ".join(f"{k} = {v}" for k, v in values.items())
-        add_event(session, Event(now, "control", told, data=dict(values)))
+        add_event(session.connection(), Event(now, "control", told, data=dict(values)))

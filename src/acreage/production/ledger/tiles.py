@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from acreage.core.errors import InvalidInput
 from acreage.production.ledger.events import add_event
 from acreage.production.ledger.rows import tile_of
-from acreage.production.ledger.schema import AttemptRow, TileRow
+from acreage.production.ledger.schema import TILES, AttemptRow, TileRow
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import AttemptState, Event, TileRecord, TileState
 
@@ -35,7 +35,7 @@ class StateSum:
 def tile(ledger: Ledger, tile_id: str) -> TileRecord | None:
     """One tile; None where there is none of that id."""
     with ledger.database.read() as session:
-        row = session.get(TileRow, tile_id)
+        row = session.execute(select(TILES).where(TILES.c.id == tile_id)).mappings().one_or_none()
         return None if row is None else tile_of(row)
 
 
@@ -49,10 +49,10 @@ def tiles(ledger: Ledger, states: Sequence[TileState] | None = None) -> Iterator
     after = ""
     while True:
         with ledger.database.read() as session:
-            asked = select(TileRow).where(TileRow.id > after).order_by(TileRow.id).limit(_PAGE)
+            asked = select(TILES).where(TILES.c.id > after).order_by(TILES.c.id).limit(_PAGE)
             if states is not None:
-                asked = asked.where(TileRow.state.in_(states))
-            page = [tile_of(row) for row in session.scalars(asked)]
+                asked = asked.where(TILES.c.state.in_(states))
+            page = [tile_of(row) for row in session.execute(asked).mappings()]
         yield from page
         if len(page) < _PAGE:
             return
@@ -148,7 +148,10 @@ def change(
                 setattr(row, name, value)
             row.changed = now
             told = ", ".join(f"{n}: {before[n]} -> {v}" for n, v in changes[tile_id].items())
-            add_event(session, Event(now, "edited", f"{text}: {told}", tile_id, data={"before": before}))
+            add_event(
+                session.connection(),
+                Event(now, "edited", f"{text}: {told}", tile_id, data={"before": before}),
+            )
 
 
 def _decide(
@@ -169,6 +172,6 @@ def _decide(
                 .returning(TileRow.id)
             )
             if found is not None:
-                add_event(session, told(tile_id))
+                add_event(session.connection(), told(tile_id))
                 number += 1
     return number
