@@ -215,7 +215,7 @@ class Machine(_Part):
     def _holds_one(self) -> Machine:
         if self.workers < 1:
             raise ValueError(
-                f"a worker of {self.worker_cores} cores and {self.worker_memory_mb} MB is larger than its machine"
+                f"a worker ({self.worker_cores} cores, {self.worker_memory_mb} MB) is larger than its machine"
             )
         return self
 
@@ -254,7 +254,7 @@ class Profile(_Part):
         job: options of jobs.
         model: where its user-defined functions find the model.
         machine: what a job runs on.
-        parallel: jobs at once; None: what its machines hold, else what the back end tells or the runner finds.
+        parallel: jobs at once; None: what its machines hold, else what is found out.
         tariff: prices, where the back end does not tell costs.
         budget: that may be spent there; None: no limit of its own.
         speed: of a core, with 1 for the reference that estimates are made for.

@@ -23,7 +23,7 @@ from acreage.production.tiles import Tile
 from acreage.production.words import in_words_of, sent_words
 
 BATCH_SHARE = 1 / 8
-"""Of a worker's memory that batches of pixels may take in the user-defined function; the rest is the job's."""
+"""Of a worker's memory that batches may take in the user-defined function; the rest is the job's."""
 
 
 @dataclass(frozen=True)
