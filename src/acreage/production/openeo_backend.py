@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from openeo.rest.connection import Connection
 import requests
+from openeo.rest.connection import Connection
 
 from acreage.core.errors import (
     BackEndDeterministic,
@@ -207,9 +207,7 @@ class OpenEoBackEnd:
             if error.api_code not in _NOT_THERE:
                 raise
 
-    def _pages(
-        self, path: str, name: str, parameters: Mapping[str, Any], most: int
-    ) -> Iterator[list[Mapping[str, Any]]]:
+    def _pages(self, path: str, name: str, parameters: Mapping[str, Any], most: int) -> Iterator[list[Any]]:
         """Pages of a list; one that leads back to itself is refused."""
         seen: set[str] = set()
         address: str | None = path

@@ -117,7 +117,7 @@ def _of_answer(
     backend: str, what: str, error: OpenEoApiPlainError, answer: LastAnswer, *, changes: bool
 ) -> BackEndError:
     """The class of an answer with an error's status."""
-    status, code = int(error.http_status_code), str(getattr(error, "code", "") or "")
+    status, code = int(error.http_status_code or 0), str(getattr(error, "code", "") or "")
     text = f"{backend} answered {status} {code} ({what}): {_short(error.message)}".replace("  ", " ")
     said: dict[str, Any] = {"backend": backend, "status": status, "api_code": code}
     by_api = isinstance(error, OpenEoApiError)

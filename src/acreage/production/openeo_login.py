@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from openeo.rest.connection import Connection
 import requests
+from openeo.rest.connection import Connection
 from requests.adapters import HTTPAdapter
 
 from acreage.production.openeo_failures import LastAnswer
@@ -31,7 +31,7 @@ def connect(profile: Profile, answer: LastAnswer, name: str) -> Connection:
     connection = Connection(
         str(profile.url).rstrip("/"),
         session=session,
-        default_timeout=profile.timeout_s,  # seconds; requests takes fractions
+        default_timeout=profile.timeout_s,
         auto_validate=False,
         retry=False,
     )

@@ -276,7 +276,7 @@ class Profile(_Part):
     speed: PositiveFloat = 1.0
     strict_stac: bool = True
     catalog: str | None = None
-    timeout_s: PositiveFloat = 60.0
+    timeout_s: PositiveInt = 60
     download_part: PositiveInt = 16_000_000
 
     @property
