@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args
+
+import pandas as pd
 
 from acreage.core.errors import BackEndNonsense
 from acreage.production.backends import Limits, LogLine, RemoteJob, RemoteStatus, RemoteUsage
@@ -62,6 +65,37 @@ def usage_of(document: Any) -> RemoteUsage:
     duration = _measured(document.get("duration"), _SECONDS)
     peak = _measured(document.get("max_memory") or document.get("max_executor_memory"), _MEGABYTES)
     return RemoteUsage(_measured(document.get("cpu"), _SECONDS), duration, peak)
+
+
+@dataclass(frozen=True)
+class RemoteEstimate:
+    """What a job is expected to cost and to take, as far as the back end tells.
+
+    Attributes:
+        cost: in the back end's currency.
+        duration_s: wall clock.
+    """
+
+    cost: float | None = None
+    duration_s: float | None = None
+
+
+def estimate_of(document: Any, backend: str) -> RemoteEstimate:
+    """An estimate; the duration is ISO 8601's.
+
+    Raises:
+        BackEndNonsense: it is no object.
+    """
+    if not isinstance(document, Mapping):
+        raise BackEndNonsense(f"The estimate of {backend} is no object.", backend=backend)
+    stated = document.get("duration")
+    seconds: float | None = None
+    if isinstance(stated, str):
+        try:
+            seconds = amount(pd.Timedelta(stated).total_seconds())
+        except ValueError:
+            seconds = None
+    return RemoteEstimate(amount(document.get("costs")), seconds)
 
 
 def limits_of(account: Any, capabilities: Any) -> Limits:

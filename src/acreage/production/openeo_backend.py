@@ -20,7 +20,15 @@ from acreage.core.errors import (
 )
 from acreage.production.backends import Fetched, JobRequest, Limits, LogLine, RemoteJob
 from acreage.production.downloads import download, files_of
-from acreage.production.openeo_answers import job_of, limits_of, log_lines, members, next_page
+from acreage.production.openeo_answers import (
+    RemoteEstimate,
+    estimate_of,
+    job_of,
+    limits_of,
+    log_lines,
+    members,
+    next_page,
+)
 from acreage.production.openeo_failures import LastAnswer, translated
 from acreage.production.openeo_login import check_secrets, connect
 from acreage.production.profiles import Profile
@@ -151,6 +159,14 @@ class OpenEoBackEnd:
     def delete(self, remote_id: str) -> None:
         """As the Protocol."""
         self._harmless(f"deleting job {remote_id}", lambda c: c.job(remote_id).delete())
+
+    def estimate(self, remote_id: str) -> RemoteEstimate:
+        """What a job that was not started is expected to cost and to take."""
+        document = self._asked(
+            f"estimate of job {remote_id}",
+            lambda c: c.get(f"/jobs/{remote_id}/estimate", expected_status=200).json(),
+        )
+        return estimate_of(document, self._name)
 
     def upload(self, source: Path, target: str) -> bool:
         """Put a file into the account's files, unless one of that path and size is there.
