@@ -533,3 +533,131 @@ class LeaseLost(LedgerError):
     """Another runner works on the tile now: what was to be written about it was not."""
 
     code = "LeaseLost"
+
+
+# --- production over back ends ------------------------------------------------------------------------------
+
+
+class BackEndError(AcreageError):
+    """An openEO back end did not do what it was asked.
+
+    Args:
+        backend: its name in the production.
+        status: of the HTTP answer; None where there was none.
+        api_code: openEO's error code, as the back end said it.
+        may_be_done: whether the request may have been carried out all the same, as after a timeout; who
+            asked for a new job looks for it before asking again.
+    """
+
+    code = "BackEndFailed"
+    http_status = 502
+    exit_code = 7
+    kind: ClassVar[str] = "transient"
+    """One word for each class, as the ledger and the policy have it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        backend: str = "",
+        status: int | None = None,
+        api_code: str = "",
+        may_be_done: bool = False,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.backend = backend
+        self.status = status
+        self.api_code = api_code
+        self.may_be_done = may_be_done
+
+
+class BackEndTransient(BackEndError):
+    """A back end is away or busy (no connection, a timeout, 429, 502, 503, 504); later it may do the same.
+
+    Args:
+        retry_after: seconds that the back end asks to wait (never a date: whose clock is right is not known).
+    """
+
+    code = "BackEndAway"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        backend: str = "",
+        status: int | None = None,
+        api_code: str = "",
+        may_be_done: bool = False,
+        hint: str = "",
+    ) -> None:
+        super().__init__(
+            message, backend=backend, status=status, api_code=api_code, may_be_done=may_be_done, hint=hint
+        )
+        self.retry_after = retry_after
+
+
+class BackEndFull(BackEndTransient):
+    """A back end takes no more jobs of this account for now: its limit is lower than was thought."""
+
+    code = "BackEndFull"
+    kind = "full"
+
+
+class BackEndUnauthorized(BackEndError):
+    """A back end does not take the login, after it was refreshed."""
+
+    code = "BackEndUnauthorized"
+    kind = "unauthorized"
+
+
+class BackEndPaymentRequired(BackEndError):
+    """A back end wants more money than the account, or the job's budget, has."""
+
+    code = "BackEndPaymentRequired"
+    kind = "payment"
+
+
+class BackEndOutOfMemory(BackEndError):
+    """A job needs more memory than it was given."""
+
+    code = "BackEndOutOfMemory"
+    kind = "memory"
+
+
+class BackEndDeterministic(BackEndError):
+    """A back end refuses what it will refuse each time: a graph or an option that it does not take."""
+
+    code = "BackEndRefused"
+    kind = "deterministic"
+
+
+class BackEndNotFound(BackEndError):
+    """A back end does not know a job that it made: it lost it, or somebody deleted it."""
+
+    code = "BackEndJobLost"
+    kind = "lost"
+
+
+class BackEndNonsense(BackEndError):
+    """An answer that is not of the openEO API: HTML, another schema, contradictions."""
+
+    code = "BackEndNonsense"
+    kind = "nonsense"
+
+
+class ProductWrong(AcreageError):
+    """Downloaded results are not what the tile's job should give: cut off, of another tile, implausible.
+
+    Args:
+        again: whether another download may help; otherwise the back end made them so.
+    """
+
+    code = "ProductWrong"
+    http_status = 502
+    exit_code = 7
+
+    def __init__(self, message: str, *, again: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.again = again
