@@ -1,4 +1,4 @@
-"""The runner's calls to back ends, as they run beside its loop. They read the ledger's values and write nothing."""
+"""The runner's calls to back ends, as they run beside its loop; none of them writes into the ledger."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from acreage.production.backends import RemoteJob
 from acreage.production.calls import Explained
 from acreage.production.guards import FailureWindow
 from acreage.production.health import Health
-from acreage.production.ledger.attempts import Again, Hold, close, failures_of
+from acreage.production.ledger.attempts import Again, Hold, close
 from acreage.production.ledger.events import note
+from acreage.production.ledger.outcomes import failures_of
 from acreage.production.ledger.settings import set_back_end
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import AttemptFacts, AttemptState, BackEndState, Event
@@ -27,6 +29,7 @@ from acreage.production.live import LiveJob, Step
 from acreage.production.parts import RunSettings
 from acreage.production.policy import RULES, Action, Decision, Failure, Rule, Stage, decide, rule_for
 
+_log = logging.getLogger(__name__)
 _MORE_MEMORY = 1.5
 _UNSTARTED = 3  # times that a tile is tried again where its job went wrong before it was started
 _TEXT = 2000
@@ -43,8 +46,8 @@ class Failures:
         healths: by back end.
         settings: of the runner.
         window: of the last attempts.
-        pause: called with a reason.
         rules: the policy.
+        pause: called with a reason.
         discards: jobs that were made and never started: back end, token, id.
     """
 
@@ -52,8 +55,8 @@ class Failures:
     healths: Mapping[str, Health]
     settings: RunSettings
     window: FailureWindow
-    pause: Callable[[str], None]
     rules: Sequence[Rule] = RULES
+    pause: Callable[[str], None] = _log.error
     discards: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     # --- requests ---
@@ -151,7 +154,7 @@ class Failures:
 
     def lost(self, job: LiveJob, now: float) -> None:
         """A back end does not know a job any more that it ran: whether it was paid, nobody knows."""
-        text = f"{job.attempt.backend} does not know job {job.attempt.remote_id} any more, which was started there."
+        text = f"{job.attempt.backend} does not know job {job.attempt.remote_id} any more, which was started."
         rule = rule_for(Failure(Stage.CALL, "lost", text), self.rules)
         cost: AttemptFacts = {"cost": job.tile.cost * self.healths[job.attempt.backend].cost_factor}
         self._close(job, Decision(rule, Action.HOLD, 0.0), text, now, cost)
@@ -191,10 +194,11 @@ class Failures:
         else:
             before = job.repeats[rule.name]
         found = decide(failure, before, self.rules)
-        if found.action is Action.HOLD and failure.kind in ("lost", "nonsense") and not job.may_run:
-            # Nothing was paid: the tile is tried again before a person is asked.
-            if failures_of(self.ledger, job.tile.id)[rule.name] < _UNSTARTED:
-                return Decision(rule, Action.ELSEWHERE, rule.wait_s)
+        unpaid = failure.kind in ("lost", "nonsense") and not job.may_run
+        if found.action is Action.HOLD and unpaid:
+            # The tile is tried again before a person is asked.
+            tried = failures_of(self.ledger, job.tile.id)[rule.name]
+            return Decision(rule, Action.ELSEWHERE, rule.wait_s) if tried < _UNSTARTED else found
         return found
 
     def _close(

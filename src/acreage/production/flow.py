@@ -29,6 +29,15 @@ _ODD = 3  # looks in a row before it is believed that a job was lost or never st
 _VERIFY = "verify"
 
 
+@dataclass(frozen=True)
+class JobKey:
+    """Which job and step a call is about."""
+
+    attempt: int
+    lease: int
+    step: Step
+
+
 @dataclass
 class Flow:
     """The jobs of a runner.
@@ -99,7 +108,7 @@ class Flow:
 
     def _call(self, job: LiveJob, lane: str, call: Callable[[], object]) -> None:
         job.busy = True
-        self.pool.submit(lane, (job.attempt.id, job.lease.number, job.step), call)
+        self.pool.submit(lane, JobKey(job.attempt.id, job.lease.number, job.step), call)
 
     def _without(self, job: LiveJob, health: Health, now: float) -> None:
         """The back end cannot be asked now: what was not started goes elsewhere, the rest waits for it."""
@@ -128,9 +137,10 @@ class Flow:
 
     def answered(self, ended: Ended, now: float) -> None:
         """What a call about a job gave."""
-        attempt_id, number, step = ended.key  # type: ignore[misc]
-        job = self.jobs.get(attempt_id)
-        if job is None or job.lease.number != number or job.step is not step:
+        key = ended.key
+        assert isinstance(key, JobKey)
+        job = self.jobs.get(key.attempt)
+        if job is None or job.lease.number != key.lease or job.step is not key.step:
             return  # another runner's, or closed, since it was sent
         try:
             if ended.error is not None:
@@ -146,7 +156,9 @@ class Flow:
             assert isinstance(value, Made)
             state = AttemptState.CREATED if self.paused else AttemptState.STARTING
             text = "found" if value.found else ""
-            self._advance(job, state, now, text, remote_id=value.remote_id, profile=value.request.sent)
+            self._advance(
+                job, state, now, text, remote_id=value.remote_id, profile=value.request.sent, created_at=now
+            )
             job.goes_to(Step.START, now)
         elif job.step is Step.START:
             self._advance(job, AttemptState.STARTED, now, "" if value == "queued" else f"was {value} already")
@@ -157,11 +169,19 @@ class Flow:
             self._settled(job, value, now)
         elif job.step is Step.FETCH:
             assert isinstance(value, Fetched)
-            self._advance(job, AttemptState.FETCHED, now)
-            job.fetched, job.afresh = value, False
+            # Not committed: what is downloaded is on disk, and is not downloaded again after a restart.
+            job.fetched_at, job.fetched, job.afresh = now, value, False
             job.goes_to(Step.ACCEPT, now)
         elif job.step is Step.ACCEPT:
-            close(self.ledger, job.lease, job.attempt.id, AttemptState.VERIFIED, Done(), now)
+            close(
+                self.ledger,
+                job.lease,
+                job.attempt.id,
+                AttemptState.VERIFIED,
+                Done(),
+                now,
+                fetched_at=job.fetched_at,
+            )
             self.drop(job)
             self.verified(job)
         else:

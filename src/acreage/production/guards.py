@@ -114,6 +114,11 @@ class FailureWindow:
         """A person looked at it and went on."""
         self._ends.clear()
 
+    @property
+    def number(self) -> int:
+        """Of attempts."""
+        return len(self._ends)
+
     def share(self) -> float | None:
         """Of failures; None: too few have ended to say."""
         return sum(self._ends) / len(self._ends) if len(self._ends) >= self.least else None

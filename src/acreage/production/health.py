@@ -42,8 +42,8 @@ class Health:
     backend: BackEnd
     record: BackEndRecord
     first_parallel: int
-    breaker: Breaker = Breaker()
-    told: Limits = Limits()
+    breaker: Breaker = field(default_factory=Breaker)
+    told: Limits = field(default_factory=Limits)
     factor: float = 1.0
     cost_factor: float = 1.0
     memory_factor: float = 1.0
@@ -121,7 +121,7 @@ class Health:
         for name in ("factor", "cost_factor", "memory_factor"):
             mine, written = getattr(self, name), getattr(self.record, name)
             if abs(mine - written) > 0.01 * max(abs(written), 1e-9):
-                found[name] = mine  # type: ignore[literal-required]
+                found[name] = mine
         return found
 
     def seen(self, jobs: Iterable[RemoteJob], now: float, learn_s: float) -> int | None:

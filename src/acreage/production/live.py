@@ -49,7 +49,7 @@ class LiveJob:
         status: as the back end told last.
         odd: looks in a row at which the back end did not know it, or said it had not been started.
         afresh: whether its results are downloaded from the beginning.
-        fetched: what was downloaded.
+        fetched, fetched_at: what was downloaded, and when.
         repeats: how often a row of the policy was taken for the request of this step.
         damaged: how often what was downloaded was of no use.
     """
@@ -67,6 +67,7 @@ class LiveJob:
     odd: int = 0
     afresh: bool = False
     fetched: Fetched | None = None
+    fetched_at: float = 0.0
     repeats: Counter[str] = field(default_factory=Counter)
     damaged: int = 0
 

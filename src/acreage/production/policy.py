@@ -83,8 +83,8 @@ class Failure:
 
     Attributes:
         stage: where.
-        kind: of the error; for failed jobs `error` or `canceled`, for products `again` or `wrong`, `disk` where
-            this machine has no room.
+        kind: of the error, `disk` where this machine has no room; for failed jobs `error` or `canceled`, for
+            products `again` or `wrong`.
         text: what was said, for people.
         code: openEO's error code.
         retry_after: seconds that the back end asks to wait.

@@ -77,7 +77,8 @@ def carried_out(key: Hashable, call: Call) -> Done:
         if error.errno not in _NO_ROOM:
             _log.exception("A call broke: %s", key)
             return Done(key, error=CallBroke(f"{type(error).__name__}: {error}"))
-        return Done(key, error=WriteFailed(f"The system refused: {error.strerror} ({error.filename or '?'})."))
+        where = f" ({error.filename})" if error.filename else ""
+        return Done(key, error=WriteFailed(f"The system refused: {error.strerror}{where}."))
     except Exception as error:  # noqa: BLE001 - logged, told and held: the other tiles go on
         _log.exception("A call broke: %s", key)
         return Done(
