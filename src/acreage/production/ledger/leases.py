@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
 
 from acreage.core.errors import LeaseLost
 from acreage.production.ledger.events import add_event
 from acreage.production.ledger.rows import attempt_of, tile_of
-from acreage.production.ledger.schema import ATTEMPTS, TILES
+from acreage.production.ledger.schema import ATTEMPTS, BACK_ENDS, TILES
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import (
+    LIVE,
+    OCCUPYING,
     AttemptState,
     Choice,
     Claim,
@@ -60,6 +62,19 @@ _TAKE_OVER = (
     .where(TILES.c.id == bindparam("a_tile"), TILES.c.state == TileState.WORKING, _EXPIRED)
     .values(**_LEASED)
     .returning(TILES)
+)
+_GIVE_UP = (
+    update(TILES)
+    .where(TILES.c.id == bindparam("a_tile"), TILES.c.state == TileState.WORKING)
+    .values(
+        state=TileState.WAITING,
+        attempt=None,
+        lease_owner=None,
+        lease_until=None,
+        lease_number=TILES.c.lease_number + 1,
+        changed=bindparam("a_now"),
+    )
+    .returning(TILES.c.id)
 )
 _BIND = update(TILES).where(TILES.c.id == bindparam("a_tile")).values(attempt=bindparam("a_attempt"))
 _INTEND = insert(ATTEMPTS).returning(ATTEMPTS)
@@ -109,22 +124,46 @@ def next_time(ledger: Ledger, now: float) -> float | None:
         return found
 
 
+def waiting_number(ledger: Ledger, most: int) -> int:
+    """How many tiles wait, those that may not be tried yet too; counted up to a number."""
+    some = select(TILES.c.id).where(TILES.c.state == TileState.WAITING).limit(most).subquery()
+    with ledger.database.read() as session:
+        return session.scalar(select(func.count()).select_from(some)) or 0
+
+
+def pins(ledger: Ledger) -> frozenset[str]:
+    """Back ends that waiting tiles are bound to."""
+    asked = select(TILES.c.backend).where(TILES.c.state == TileState.WAITING, TILES.c.backend.is_not(None))
+    with ledger.database.read() as session:
+        return frozenset(session.scalars(asked.distinct()))
+
+
 def claim(
-    ledger: Ledger, owner: str, choices: Sequence[Choice], now: float, until: float
+    ledger: Ledger,
+    owner: str,
+    choices: Sequence[Choice],
+    now: float,
+    until: float,
+    *,
+    rooms: Mapping[str, int] | None = None,
 ) -> tuple[Claim, ...]:
     """Lease tiles and commit the intention to make their jobs, in one transaction.
 
-    Tiles that are no longer waiting (another runner was faster) are left out.
+    Tiles that are no longer waiting (another runner was faster) are left out, and those for whose back end
+    there is no room any more.
 
     Args:
         ledger: where.
         owner: the runner, by a name that no other has or had.
         choices: tiles and back ends.
         now, until: of the lease.
+        rooms: jobs that each back end may have at once, of all runners; None: any number.
     """
     claims: dict[str, Claim] = {}
     with ledger.database.write() as session:
         connection = session.connection()
+        if rooms is not None:
+            choices = _within(connection, choices, rooms)
         for choice in sorted(choices, key=lambda c: c.tile):  # in one order: no two wait for each other
             asked = {"a_tile": choice.tile, "a_owner": owner, "a_until": until, "a_now": now}
             row = connection.execute(_TAKE, asked).mappings().one_or_none()
@@ -164,8 +203,20 @@ def renew(ledger: Ledger, owner: str, now: float, until: float) -> int:
     return len(ids)
 
 
-def take_over(ledger: Ledger, owner: str, now: float, until: float, limit: int = 100) -> tuple[Claim, ...]:
-    """Take tiles whose lease has run out, with the attempts that are alive in them."""
+def take_over(
+    ledger: Ledger, owner: str, now: float, until: float, limit: int = 100, *, dead: Collection[str] = ()
+) -> tuple[Claim, ...]:
+    """Take tiles whose lease has run out, with the attempts that are alive in them.
+
+    Args:
+        ledger: where.
+        owner: the runner that takes them.
+        now, until: of the lease.
+        limit: how many at most.
+        dead: runners that are known to have ended, whose leases count no more.
+    """
+    if dead:
+        _expire(ledger, dead, now)
     with ledger.database.read() as session:
         asked = (
             select(TILES.c.id)
@@ -228,6 +279,31 @@ def leave(ledger: Ledger, owner: str, now: float) -> int:
         return len(gone.all())
 
 
+def give_up(ledger: Ledger, tile: str, now: float, text: str = "") -> bool:
+    """Let a tile that is worked on wait again, as a person decided; whether it was worked on.
+
+    Its job may run on, and be paid: nothing is asked of the back end, which may be away for ever.
+    """
+    with ledger.database.write() as session:
+        connection = session.connection()
+        row = connection.execute(_GIVE_UP, {"a_tile": tile, "a_now": now}).mappings().one_or_none()
+        if row is None:
+            return False
+        alive = select(ATTEMPTS.c.id, ATTEMPTS.c.backend).where(
+            ATTEMPTS.c.tile == tile, ATTEMPTS.c.state.in_(LIVE)
+        )
+        for attempt, backend in connection.execute(alive).all():
+            closed = {
+                "state": AttemptState.FAILED,
+                "closed_at": now,
+                "error_class": "given up",
+                "error_text": text,
+            }
+            connection.execute(update(ATTEMPTS).where(ATTEMPTS.c.id == attempt).values(**closed))
+            add_event(connection, Event(now, "given up", text, tile, attempt, backend))
+        return True
+
+
 def owned(lease: Lease) -> dict[str, object]:
     """Parameters of a statement with `OWNED`."""
     return {"a_tile": lease.tile, "a_owner": lease.owner, "a_number": lease.number}
@@ -239,3 +315,42 @@ def lost(lease: Lease) -> LeaseLost:
         f"{lease.owner} lost tile {lease.tile} (lease {lease.number}) to another runner.",
         hint="Nothing was written.",
     )
+
+
+def occupied_places(names: Collection[str] | None = None) -> Select[str, int]:
+    """A query for the jobs that each back end has, or is about to get, by name."""
+    asked = select(ATTEMPTS.c.backend, func.count()).where(ATTEMPTS.c.state.in_(OCCUPYING))
+    if names is not None:
+        asked = asked.where(ATTEMPTS.c.backend.in_(names))
+    return asked.group_by(ATTEMPTS.c.backend)
+
+
+def occupied(ledger: Ledger) -> dict[str, int]:
+    """The jobs that each back end has, or is about to get, of all runners; back ends without are left out."""
+    with ledger.database.read() as session:
+        return {row[0]: row[1] for row in session.execute(occupied_places())}
+
+
+def _within(connection: Connection, choices: Sequence[Choice], rooms: Mapping[str, int]) -> list[Choice]:
+    """Those of the choices for which there is room; runners that choose at once wait for each other."""
+    names = sorted({c.backend for c in choices})
+    connection.execute(
+        select(BACK_ENDS.c.name)
+        .where(BACK_ENDS.c.name.in_(names))
+        .order_by(BACK_ENDS.c.name)
+        .with_for_update()
+    )
+    taken = {row[0]: row[1] for row in connection.execute(occupied_places(names))}
+    left = {name: rooms.get(name, 0) - taken.get(name, 0) for name in names}
+    found = []
+    for choice in choices:
+        left[choice.backend] -= 1
+        if left[choice.backend] >= 0:
+            found.append(choice)
+    return found
+
+
+def _expire(ledger: Ledger, dead: Collection[str], now: float) -> None:
+    with ledger.database.write() as session:
+        theirs = (TILES.c.state == TileState.WORKING, TILES.c.lease_owner.in_(sorted(dead)))
+        session.execute(update(TILES).where(*theirs).values(lease_until=now))

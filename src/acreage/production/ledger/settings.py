@@ -26,6 +26,7 @@ class BackEndFacts(TypedDict, total=False):
     found_parallel: int | None
     factor: float
     cost_factor: float
+    memory_factor: float
 
 
 def back_ends(ledger: Ledger) -> tuple[BackEndRecord, ...]:
