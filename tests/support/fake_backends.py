@@ -312,7 +312,9 @@ def fails(error: BackEndError, times: int | None = None) -> Callable[[], None]:
     return fail
 
 
-def away(name: str = "one", *, may_be_done: bool = False, retry_after: float | None = None) -> BackEndTransient:
+def away(
+    name: str = "one", *, may_be_done: bool = False, retry_after: float | None = None
+) -> BackEndTransient:
     """No connection."""
     return BackEndTransient(
         f"{name} does not answer.", backend=name, may_be_done=may_be_done, retry_after=retry_after
@@ -323,5 +325,3 @@ def ideal(world: World, tiles: Mapping[str, float], back_ends: list[FakeBackEnd]
     """Seconds that no schedule of the same jobs can be faster than: all places busy until the end."""
     work = sum(world.work(tile, seconds) for tile, seconds in tiles.items())
     return work / sum(b.speed * b.parallel for b in back_ends)
-
-

@@ -20,6 +20,9 @@ from acreage.production.tile_job import Recipe, TileSettings, preprocessing, til
 from acreage.production.tiles import Tile
 from acreage.production.verify import Expected, check_stac, verify
 
+ADOPTED = "adopted"
+"""In the profile of an attempt whose job another program made, under a title of its own."""
+
 
 @dataclass(frozen=True)
 class TileJobs:
@@ -69,7 +72,7 @@ class TileProducts:
         chosen = settings_of(tile, attempt.memory_mb)
         expected = Expected(
             tile.id,
-            attempt.token,
+            "" if attempt.profile.get(ADOPTED) else attempt.token,
             chosen.box(recipe),
             recipe.model.legend,
             tile.cropland_share,
