@@ -1,4 +1,4 @@
-"""A tiny archive of random reflectances, cropland in its west, and a model of its bands, for the whole chain."""
+"""A tiny archive of random reflectances, cropland in its west, and a model of its bands."""
 
 from __future__ import annotations
 
