@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import geopandas as gpd
-import pyogrio.errors
-
 from acreage.catalog.items import Catalog
 from acreage.core.errors import InvalidInput
 from acreage.core.grid import Box, transformer
 from acreage.croptype.sampling import area_of
 from acreage.croptype.workflow import CubeSettings
+from acreage.production.areas import read_rectangle, read_shapes
 
 _FORMS = (
     "Give a vector file, or west,south,east,north in degrees, or the same in metres of a CRS as "
@@ -31,27 +29,11 @@ def parse_area(text: str, settings: CubeSettings) -> tuple[Box, str]:
     """
     path = Path(text)
     if path.suffix and path.exists():
-        try:
-            frame = (
-                gpd.read_parquet(path) if path.suffix in (".parquet", ".geoparquet") else gpd.read_file(path)
-            )
-        except (pyogrio.errors.DataSourceError, ValueError) as error:
-            raise InvalidInput(f"The area {path} cannot be read: {error}.", hint=_FORMS) from error
-        if frame.crs is None or frame.empty:
-            raise InvalidInput(f"The area {path} has no geometry or no CRS.", hint=_FORMS)
+        frame = read_shapes(path, _FORMS)
         box = area_of(tuple(frame.total_bounds), frame.crs.to_string(), settings)
         return _checked(box, text), path.stem
-    crs, _, numbers = text.rpartition(":")
-    try:
-        west, south, east, north = (float(v) for v in numbers.split(","))
-    except ValueError:
-        raise InvalidInput(f"{text!r} is not an area.", hint=_FORMS) from None
-    if not (west < east and south < north):
-        raise InvalidInput(
-            f"The area {text} has no extent.", hint="West comes before east, south before north."
-        )
-    box = area_of((west, south, east, north), crs or "EPSG:4326", settings)
-    return _checked(box, text), "area"
+    bounds, crs = read_rectangle(text, _FORMS)
+    return _checked(area_of(bounds, crs, settings), text), "area"
 
 
 def _checked(box: Box, text: str) -> Box:

@@ -32,6 +32,7 @@ from acreage.engine.planner import make_plan
 from acreage.engine.run import RunResult, run_plan
 from acreage.engine.tolerance import Tolerance
 from acreage.engine.user_files import FolderWorkspace, UserFiles
+from acreage.udf.owned import OwnedUdfRunner
 
 _TELL_EVERY_S = 0.5
 _TOO_DEEP = "The process graph is nested too deeply. Put fewer process graphs into each other."
@@ -122,11 +123,12 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
     tolerance = Tolerance.parse(options.tolerate)
     quarantine = quarantine_of(settings)
     with means(settings, budget, None, trusted=spec.trusted, reach=reach) as use:
+        udf = OwnedUdfRunner(use.udf, "", FolderWorkspace(Path(spec.files)).resolve)
         plan = make_plan(
             parse_graph(spec.process),
             catalog_at(catalog, settings),
             use.budget,
-            use.udf,
+            udf,
             quarantine.read(),
             files=user_files(Path(spec.files), spec.results, place.scratch / "downloads", reach),
         )
@@ -141,7 +143,7 @@ def _computed(place: JobFolder, spec: JobSpec, log: JobLog, catalog: str) -> Out
         result = run_plan(
             plan,
             place.results,
-            udf=use.udf,
+            udf=udf,
             executor=use.executor,
             scratch=place.scratch,
             tolerance=tolerance,

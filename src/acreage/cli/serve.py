@@ -40,6 +40,7 @@ from acreage.engine.parser import parse_graph
 from acreage.engine.plan import Plan
 from acreage.engine.planner import make_plan
 from acreage.engine.run import run_plan
+from acreage.engine.user_files import FolderWorkspace
 from acreage.udf.isolation import isolation_available
 from acreage.udf.owned import OwnedUdfRunner
 from acreage.udf.runner import ProcessUdfRunner
@@ -248,13 +249,13 @@ class EngineWork:
             parse_graph(process),
             self.catalog,
             budget,
-            self._udf_of(user),
+            self._udf_of(user, loads.files),
             quarantined,
             files=user_files(loads.files, loads.results, downloads, self.reach),
         )
 
-    def _udf_of(self, user: User) -> OwnedUdfRunner:
-        return OwnedUdfRunner(self.udf[user.trusted], user.id)
+    def _udf_of(self, user: User, files: Path) -> OwnedUdfRunner:
+        return OwnedUdfRunner(self.udf[user.trusted], user.id, FolderWorkspace(files).resolve)
 
     def render(
         self, process: Mapping[str, Any], corner: tuple[float, float], user: User, loads: Loads, out: Path
@@ -266,7 +267,7 @@ class EngineWork:
                 f"The tile takes about {plan.estimate.core_seconds:.0f} s of work.",
                 hint="Look closer, or make a map by a batch job.",
             )
-        done = run_plan(plan, out, udf=self._udf_of(user), scratch=self.settings.scratch)
+        done = run_plan(plan, out, udf=self._udf_of(user, loads.files), scratch=self.settings.scratch)
         box = plan.nodes[plan.outputs[0].node].meta.box
         if box is None:
             raise InvalidInput("The process has no raster result.", hint="A map shows rasters only.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,9 +104,7 @@ def choose_orbit(
     covers = cover_by_direction(catalog, area, season, settings)
     chosen = check_orbit(asked)
     if chosen == "best":
-        ascending, descending = covers
-        more = round(descending.coverage, 6) > round(ascending.coverage, 6)
-        chosen = "descending" if more else "ascending"
+        chosen = better_direction(covers)
     return OrbitChoice(asked, chosen, covers)
 
 
@@ -117,15 +115,53 @@ def cover_by_direction(
     tile = _outline(area)
     west, south, east, north = tile.bounds
     found = catalog.search(settings.collections[1], (west, south, east, north), season.interval)
+    return cover_of([i for p in found.items if (i := radar_pass(p, settings)) is not None], tile)
+
+
+@dataclass(frozen=True)
+class RadarPass:
+    """A Sentinel-1 product, as far as the choice of an orbit direction needs it.
+
+    Attributes:
+        direction: `ascending` or `descending`.
+        group: the pass (absolute orbit) that it is a slice of.
+        footprint: where it has pixels, in degrees.
+    """
+
+    direction: str
+    group: str
+    footprint: BaseGeometry
+
+
+def radar_pass(item: SourceItem, settings: CubeSettings) -> RadarPass | None:
+    """The pass of an item; None where it has no direction, or the settings' filters leave it out."""
+    direction = value_of(item.properties, ORBIT_STATE)
+    direction = direction.lower() if isinstance(direction, str) else ""
     filters = {name: value for name, value in settings.s1_properties if name != ORBIT_STATE}
-    passes: dict[str, dict[str, list[BaseGeometry]]] = {d: defaultdict(list) for d in DIRECTIONS}
-    for item in found.items:
-        direction = value_of(item.properties, ORBIT_STATE)
-        direction = direction.lower() if isinstance(direction, str) else ""
-        if direction in passes and _kept(item, filters):
-            passes[direction][item.group].append(_footprint(item).intersection(tile))
-    ascending, descending = (_cover(d, passes[d], tile.area) for d in DIRECTIONS)
+    if direction not in DIRECTIONS or not _kept(item, filters):
+        return None
+    return RadarPass(direction, item.group, footprint_of(item))
+
+
+def cover_of(passes: Sequence[RadarPass], tile: BaseGeometry) -> tuple[DirectionCover, DirectionCover]:
+    """How passes of both directions cover an area.
+
+    Args:
+        passes: over one season.
+        tile: outline of the area in degrees.
+    """
+    slices: dict[str, dict[str, list[BaseGeometry]]] = {d: defaultdict(list) for d in DIRECTIONS}
+    for found in passes:
+        slices[found.direction][found.group].append(found.footprint.intersection(tile))
+    ascending, descending = (_cover(d, slices[d], tile.area) for d in DIRECTIONS)
     return ascending, descending
+
+
+def better_direction(covers: tuple[DirectionCover, DirectionCover]) -> str:
+    """The direction whose passes cover more, ascending where both cover the same (to a millionth)."""
+    ascending, descending = covers
+    more = round(descending.coverage, 6) > round(ascending.coverage, 6)
+    return "descending" if more else "ascending"
 
 
 def _cover(direction: str, passes: Mapping[str, list[BaseGeometry]], whole: float) -> DirectionCover:
@@ -138,7 +174,8 @@ def _kept(item: SourceItem, filters: Mapping[str, str]) -> bool:
     return all(value_of(item.properties, name) == value for name, value in filters.items())
 
 
-def _footprint(item: SourceItem) -> BaseGeometry:
+def footprint_of(item: SourceItem) -> BaseGeometry:
+    """Where an item has pixels, in degrees; its bounds where no more is known."""
     if item.footprint:
         geometry = shapely.from_wkb(item.footprint)
         if geometry.geom_type in ("Polygon", "MultiPolygon"):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -81,12 +82,22 @@ def country_shapes(codes: Sequence[str]) -> dict[str, BaseGeometry]:
     wanted = {name: code for name, code in table.items() if code in codes}
     wanted |= {code: code for code in codes if code not in wanted.values()}
     names = ", ".join("'{}'".format(n.replace("'", "''")) for n in wanted)
-    atlas = gzip.decompress((_DATA / _ATLAS).read_bytes())
-    frame = gpd.read_file(io.BytesIO(atlas), layer="countries", where=f"name IN ({names})")
+    frame = _atlas(where=f"name IN ({names})")
     found: dict[str, list[BaseGeometry]] = {}
     for name, shape in zip(frame["name"], frame.geometry, strict=True):
         found.setdefault(wanted[name], []).append(shapely.make_valid(shape))
     return {code: _polygons(shapely.union_all(parts)) for code, parts in sorted(found.items())}
+
+
+def countries_around(geometry: BaseGeometry) -> dict[str, BaseGeometry]:
+    """Borders of the countries whose bounds meet those of a shape, as `country_shapes` has them."""
+    frame = _atlas(bbox=geometry.bounds)
+    return country_shapes([_codes().get(name) or name for name in frame["name"]]) if len(frame) else {}
+
+
+def _atlas(**chosen: Any) -> gpd.GeoDataFrame:
+    atlas = gzip.decompress((_DATA / _ATLAS).read_bytes())
+    return gpd.read_file(io.BytesIO(atlas), layer="countries", **chosen)
 
 
 @functools.cache
@@ -124,14 +135,28 @@ def _of_countries(text: str) -> Area:
     return Area(text.replace(" ", ""), _polygons(shapely.union_all(list(shapes.values()))), shapes)
 
 
-def _of_file(path: Path) -> Area:
+def read_shapes(path: Path, hint: str = _FORMS) -> gpd.GeoDataFrame:
+    """The geometries of a vector file, of any kind, with their CRS.
+
+    Args:
+        path: of it.
+        hint: what is told of areas where it is none.
+
+    Raises:
+        InvalidInput: it cannot be read, or has no geometry or no CRS.
+    """
     try:
         table = path.suffix in (".parquet", ".geoparquet")
         frame = gpd.read_parquet(path) if table else gpd.read_file(path)
     except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:
-        raise InvalidInput(f"The area {path} cannot be read: {error}.", hint=_FORMS) from error
+        raise InvalidInput(f"The area {path} cannot be read: {error}.", hint=hint) from error
     if not isinstance(frame, gpd.GeoDataFrame) or frame.crs is None or frame.empty:
-        raise InvalidInput(f"The area {path} has no geometry or no CRS.", hint=_FORMS)
+        raise InvalidInput(f"The area {path} has no geometry or no CRS.", hint=hint)
+    return frame
+
+
+def _of_file(path: Path) -> Area:
+    frame = read_shapes(path)
     shapes = shapely.make_valid(frame.geometry.to_crs(4326).to_numpy())
     whole = _polygons(shapely.union_all(shapes))
     if whole.is_empty:
@@ -143,17 +168,31 @@ def _is_rectangle(text: str) -> bool:
     return text.count(",") == 3 and any(c.isdigit() for c in text)
 
 
-def _of_rectangle(text: str) -> Area:
+def read_rectangle(text: str, hint: str = _FORMS) -> tuple[tuple[float, float, float, float], str]:
+    """West, south, east, north of a rectangle, and their CRS.
+
+    Args:
+        text: `west,south,east,north` in degrees, or `EPSG:n:west,south,east,north`.
+        hint: what is told of areas where it is none.
+
+    Raises:
+        InvalidInput: it is neither, or has no extent.
+    """
     crs, _, numbers = text.rpartition(":")
     try:
         west, south, east, north = (float(v) for v in numbers.split(","))
     except ValueError:
-        raise InvalidInput(f"{text!r} is not an area.", hint=_FORMS) from None
+        raise InvalidInput(f"{text!r} is not an area.", hint=hint) from None
     if not (west < east and south < north):
         raise InvalidInput(
             f"The area {text} has no extent.", hint="West comes before east, south before north."
         )
-    shape = in_degrees(shapely.box(west, south, east, north), crs_name(crs or "EPSG:4326"))
+    return (west, south, east, north), crs or "EPSG:4326"
+
+
+def _of_rectangle(text: str) -> Area:
+    bounds, crs = read_rectangle(text)
+    shape = in_degrees(shapely.box(*bounds), crs_name(crs))
     if shape is None:
         raise InvalidInput(f"The area {text} is not on the globe.", hint=_FORMS)
     return Area("area", shape, {})

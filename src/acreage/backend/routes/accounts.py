@@ -51,6 +51,11 @@ def me(server: ServerPart, user: LoggedIn) -> dict[str, Any]:
             "quota": int(server.settings.upload_bytes),
             "free": max(0, int(server.settings.upload_bytes) - server.files.used(user.id)),
         },
+        # No member of the specification: clients that send many jobs need not find out by refusals.
+        "limits": {
+            "parallel_jobs": server.settings.jobs_at_once,
+            "active_jobs": server.settings.jobs_per_user,
+        },
         "links": [],
     }
     if left is not None:

@@ -76,6 +76,7 @@ class TileRow(Base):
     s1_items: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
     orbit: Mapped[str] = mapped_column(String(12), default="both")
     s1_coefficient: Mapped[str] = mapped_column(String(40), default="")
+    s1_tolerance: Mapped[float] = mapped_column(Float, default=0.0)
     memory_mb: Mapped[int] = mapped_column(Integer, default=0)
     core_seconds: Mapped[float] = mapped_column(Float, default=0.0)
     cost: Mapped[float] = mapped_column(Float, default=0.0)

@@ -134,6 +134,7 @@ class TileRecord:
         s2_items, s1_items: products expected over the season, by back end.
         orbit: `ascending`, `descending` or `both`.
         s1_coefficient: what Sentinel-1 must be calibrated to.
+        s1_tolerance: share of the Sentinel-1 products that may fail.
         memory_mb: estimated, of a worker.
         core_seconds: estimated.
         cost: estimated, by the production's tariff.
@@ -166,6 +167,7 @@ class TileRecord:
     s1_items: Mapping[str, int] = field(default_factory=dict)
     orbit: str = "both"
     s1_coefficient: str = ""
+    s1_tolerance: float = 0.0
     memory_mb: int = 0
     core_seconds: float = 0.0
     cost: float = 0.0
