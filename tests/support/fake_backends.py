@@ -127,8 +127,10 @@ class FakeBackEnd:
         told: that its API tells.
         refuses_over: jobs that it takes, waiting ones included; None: any number.
         price: of a core-second.
-        wrong: what a call is to do instead of what it should: the call's name to an exception, or to a function.
-        record: by tile: jobs made, started, finished; and what was paid.
+        wrong: by a call's name, what goes wrong before it; by `after` and its name, after it.
+        made, started, finished: jobs, by tile.
+        paid: for them.
+        busy_until: when its last job ended.
     """
 
     world: World
@@ -312,13 +314,9 @@ def fails(error: BackEndError, times: int | None = None) -> Callable[[], None]:
     return fail
 
 
-def away(
-    name: str = "one", *, may_be_done: bool = False, retry_after: float | None = None
-) -> BackEndTransient:
+def away(*, may_be_done: bool = False, retry_after: float | None = None) -> BackEndTransient:
     """No connection."""
-    return BackEndTransient(
-        f"{name} does not answer.", backend=name, may_be_done=may_be_done, retry_after=retry_after
-    )
+    return BackEndTransient("It does not answer.", may_be_done=may_be_done, retry_after=retry_after)
 
 
 def ideal(world: World, tiles: Mapping[str, float], back_ends: list[FakeBackEnd]) -> float:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from acreage.production.guards import Controls, Pace, affordable
 from acreage.production.health import Health
-from acreage.production.ledger.leases import claim, occupied, pins, waiting, waiting_number
+from acreage.production.ledger.leases import claim, number_of, occupied, pins, waiting
 from acreage.production.ledger.outcomes import attempts_of, totals
 from acreage.production.ledger.settings import back_ends
 from acreage.production.ledger.store import Ledger
-from acreage.production.ledger.tiles import working_number
-from acreage.production.ledger.values import AttemptState, Choice, Claim, TileRecord
+from acreage.production.ledger.values import AttemptState, Choice, Claim, TileState, WaitingTile
 from acreage.production.live import LiveJob, Step
 from acreage.production.parts import RunSettings
 from acreage.production.policy import RULES, Action
@@ -69,18 +68,17 @@ class Dispatch:
         """
         self.wanted = False
         allowed = self._pace.allowed(controls.pace, now)
-        places = [] if controls.paused else self._places(jobs, now)
+        places = [] if controls.paused or not self._has_room(jobs, now) else self._places(jobs, now)
         free = sum(place.free for place in places)
         if free == 0 or allowed == 0:
-            self.is_over = (
-                not jobs and not waiting_number(self.ledger, 1) and not working_number(self.ledger, 1)
-            )
-            nowhere = "" if jobs or places else "no back end takes tiles now"
+            self.is_over = not jobs and not self._number(TileState.WAITING) and self._nobody_works
+            takes = any(h.takes_tiles(now) for h in self.healths.values())
+            nowhere = "" if jobs or takes else "no back end takes tiles now"
             self.standstill = f"paused: {controls.paused}" if controls.paused else nowhere
             return ()
         slots = sum(p.free + len(p.ends) for p in places)
-        left = waiting_number(self.ledger, (ROUNDS_OF_THE_END + 1) * slots + 1)
-        self.is_over = left == 0 and not jobs and not working_number(self.ledger, 1)
+        left = self._number(TileState.WAITING, (ROUNDS_OF_THE_END + 1) * slots + 1)
+        self.is_over = left == 0 and not jobs and self._nobody_works
         if left == 0:
             return ()
         chosen, tiles = self._chosen(places, left, now)
@@ -95,9 +93,16 @@ class Dispatch:
         self.wanted = len(found) < len(choices)
         return found
 
+    def _number(self, state: TileState, most: int = 1) -> int:
+        return number_of(self.ledger, state, most)
+
+    @property
+    def _nobody_works(self) -> bool:
+        return not self._number(TileState.WORKING)
+
     def _chosen(
         self, places: list[Place], left: int, now: float
-    ) -> tuple[list[tuple[str, str]], dict[str, TileRecord]]:
+    ) -> tuple[list[tuple[str, str]], dict[str, WaitingTile]]:
         names = self._waiting_pins(now) & {p.name for p in places}
         if is_the_end(left, places):
             found = waiting(self.ledger, now, left, sorted(names), by="core_seconds")
@@ -107,6 +112,11 @@ class Dispatch:
             found = waiting(self.ledger, now, free + _SPARE, sorted(names))
             chosen = by_priority(self._candidates(found), places)
         return chosen, {tile.id: tile for tile in found}
+
+    def _has_room(self, jobs: Iterable[LiveJob], now: float) -> bool:
+        """Whether any back end may have room, as far as this runner's own jobs tell."""
+        mine = Counter(job.attempt.backend for job in jobs if job.occupies)
+        return any(h.takes_tiles(now) and mine[name] < h.parallel for name, h in self.healths.items())
 
     def _places(self, jobs: Iterable[LiveJob], now: float) -> list[Place]:
         taken = occupied(self.ledger)
@@ -128,17 +138,17 @@ class Dispatch:
         begun = job.begun if job.step is Step.FOLLOW else now
         return max(begun + length, now + _OVERDUE * length)
 
-    def _candidates(self, tiles: Iterable[TileRecord]) -> list[Candidate]:
+    def _candidates(self, tiles: Iterable[WaitingTile]) -> list[Candidate]:
         return [Candidate(t.id, t.core_seconds, t.memory, t.backend, self._avoided(t)) for t in tiles]
 
-    def _avoided(self, tile: TileRecord) -> frozenset[str]:
+    def _avoided(self, tile: WaitingTile) -> frozenset[str]:
         """Back ends that failed with a tile for a reason that may be theirs."""
         if tile.reason not in _ELSEWHERE:
             return frozenset()
         failed = (a for a in attempts_of(self.ledger, tile.id) if a.state is AttemptState.FAILED)
         return frozenset(a.backend for a in failed if a.error_class in _ELSEWHERE)
 
-    def _memory(self, tile: TileRecord, backend: str) -> int:
+    def _memory(self, tile: WaitingTile, backend: str) -> int:
         """What its job asks for: the estimate as jobs there taught it; after too little, what was decided."""
         if tile.memory_now is not None:
             return tile.memory_now
@@ -147,7 +157,7 @@ class Dispatch:
         return asked if health.largest_job_mb is None else max(min(asked, health.largest_job_mb), 1)
 
     def _afforded(
-        self, chosen: list[tuple[str, str]], tiles: Mapping[str, TileRecord], budget: float | None
+        self, chosen: list[tuple[str, str]], tiles: Mapping[str, WaitingTile], budget: float | None
     ) -> list[tuple[str, str]]:
         """As many of the chosen as the budgets allow: of the production, of profiles, of accounts."""
         limits = {n: b for n, h in self.healths.items() if (b := h.record.config.get("budget")) is not None}

@@ -6,6 +6,7 @@ memory is changed after that, so that a step whose commit failed can be taken ag
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +51,8 @@ class Flow:
         failures: what is done about what goes wrong.
         settings: of the runner.
         jobs: that are followed, by their attempt.
+        due: those of them for which a call is next.
+        running: those that wait or run at each back end.
         verified: called with each job whose product was taken in.
         paused: whether nothing is sent.
     """
@@ -62,15 +65,32 @@ class Flow:
     settings: RunSettings
     verified: Callable[[LiveJob], None]
     jobs: dict[int, LiveJob] = field(default_factory=dict)
+    due: dict[int, LiveJob] = field(default_factory=dict)
+    running: defaultdict[str, dict[int, LiveJob]] = field(default_factory=lambda: defaultdict(dict))
     paused: bool = False
 
     def follow(self, job: LiveJob) -> None:
         """Follow a job from where it stands."""
         self.jobs[job.attempt.id] = job
+        self._sort(job)
 
     def drop(self, job: LiveJob) -> None:
         """Follow a job no more: it is closed, or another runner's."""
-        self.jobs.pop(job.attempt.id, None)
+        number = job.attempt.id
+        for jobs in (self.jobs, self.due, self.running[job.attempt.backend]):
+            jobs.pop(number, None)
+
+    def _sort(self, job: LiveJob) -> None:
+        """Put a job where its step belongs."""
+        number, running = job.attempt.id, self.running[job.attempt.backend]
+        if number not in self.jobs:
+            return
+        if job.step is Step.FOLLOW:
+            self.due.pop(number, None)
+            running[number] = job
+        else:
+            running.pop(number, None)
+            self.due[number] = job
 
     # --- calls ---
 
@@ -150,6 +170,7 @@ class Flow:
         except LeaseLost:
             self.drop(job)
         job.busy = False
+        self._sort(job)
 
     def _went_well(self, job: LiveJob, value: object, now: float) -> None:
         if job.step is Step.MAKE:
@@ -199,9 +220,9 @@ class Flow:
     def looked(self, health: Health, found: Looked, now: float) -> None:
         """What a back end told of its jobs."""
         told = {remote.id: remote for remote in found.jobs}
-        for job in [j for j in self.jobs.values() if j.attempt.backend == health.name]:
+        for job in list(self.running[health.name].values()):
             remote_id = job.attempt.remote_id
-            if job.step is not Step.FOLLOW or remote_id is None:
+            if remote_id is None:
                 continue
             try:
                 if remote_id in found.lost:
@@ -210,6 +231,7 @@ class Flow:
                     self._told(job, told[remote_id], now)
             except LeaseLost:
                 self.drop(job)
+            self._sort(job)
 
     def _told(self, job: LiveJob, remote: RemoteJob, now: float) -> None:
         job.status = remote.status

@@ -7,7 +7,7 @@ memory alone: the process may be killed at any moment, and another goes on from 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -130,12 +130,12 @@ class Runner:
         if now >= self._control_at:
             self._read_controls(now)
         self._take_answers(now)
-        for health in self.healths.values():
-            self._look_after(health, now)
+        for name, health in self.healths.items():
+            self._look_after(health, self.flow.running[name], now)
         if now >= self._dispatch_at or self.dispatch.wanted:
             self._give_out(now)
-        for job in list(self.flow.jobs.values()):
-            if not job.busy and job.step is not Step.FOLLOW and job.due <= now:
+        for job in list(self.flow.due.values()):
+            if not job.busy and job.due <= now:
                 self._submit(job, now)
         return self._until_next(now)
 
@@ -145,8 +145,8 @@ class Runner:
 
     def _until_next(self, now: float) -> float:
         due = min(self._renew_at, self._control_at, self._dispatch_at, now + _LONGEST_S)
-        for job in self.flow.jobs.values():
-            if not job.busy and job.step is not Step.FOLLOW:
+        for job in self.flow.due.values():
+            if not job.busy:
                 due = min(due, job.due)
         for health in self.healths.values():
             if health.live and not health.looking and health.is_callable(now):
@@ -255,12 +255,12 @@ class Runner:
         if isinstance(done.value, Limits):
             self._told(health, done.value, now)
         elif isinstance(done.value, Looked):
-            before = len(self.flow.jobs), self._occupied(health)
+            before = len(self.flow.running[health.name])
             self.flow.looked(health, done.value, now)
             new = health.seen(done.value.jobs, now, self.settings.learn_s)
             if new is not None:
                 self._set_parallel(health, new, now)
-            if (len(self.flow.jobs), self._occupied(health)) != before:
+            if len(self.flow.running[health.name]) != before:
                 self.dispatch.wanted = True
 
     def _call_failed(self, health: Health, error: AcreageError, now: float) -> None:
@@ -281,14 +281,8 @@ class Runner:
 
     # --- back ends ---
 
-    def _occupied(self, health: Health) -> int:
-        return sum(j.occupies for j in self.flow.jobs.values() if j.attempt.backend == health.name)
-
-    def _look_after(self, health: Health, now: float) -> None:
+    def _look_after(self, health: Health, following: Mapping[int, LiveJob], now: float) -> None:
         """Look at a back end's jobs, or whether it answers again."""
-        following = [
-            j for j in self.flow.jobs.values() if j.attempt.backend == health.name and j.step is Step.FOLLOW
-        ]
         health.live = len(following)
         if health.record.state is BackEndState.OFF:
             return
@@ -303,13 +297,15 @@ class Runner:
             return
         if following and not health.looking and now >= health.look_at:
             health.looking = True
-            health.look_at = now + self._look_every(following, health)
-            wanted = frozenset(j.attempt.remote_id for j in following if j.attempt.remote_id is not None)
+            health.look_at = now + self._look_every(following.values(), health)
+            wanted = frozenset(
+                j.attempt.remote_id for j in following.values() if j.attempt.remote_id is not None
+            )
             call = partial(self.calls.look, health.backend, wanted)
             self.pool.submit(health.name, About(health.name, "look"), call)
         self._discard(health)
 
-    def _look_every(self, following: Sequence[LiveJob], health: Health) -> float:
+    def _look_every(self, following: Collection[LiveJob], health: Health) -> float:
         least, most = self.settings.look_s
         mean = sum(j.tile.core_seconds for j in following) / len(following) * health.factor
         return min(most, max(least, _LOOK_SHARE * mean))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import heapq
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Integer, Select, and_, bindparam, func, insert, or_, select, update
 
 from acreage.core.errors import LeaseLost
 from acreage.production.ledger.events import add_event
@@ -26,8 +28,8 @@ from acreage.production.ledger.values import (
     Claim,
     Event,
     Lease,
-    TileRecord,
     TileState,
+    WaitingTile,
 )
 
 _PAGE = 500
@@ -76,6 +78,28 @@ _GIVE_UP = (
     )
     .returning(TILES.c.id)
 )
+_NUMBER = select(func.count()).select_from(
+    select(TILES.c.id)
+    .where(TILES.c.state == bindparam("a_state"))
+    .limit(bindparam("a_limit", type_=Integer))
+    .subquery()
+)
+_OCCUPIED = (
+    select(ATTEMPTS.c.backend, func.count())
+    .where(or_(*(ATTEMPTS.c.state == state for state in OCCUPYING)))
+    .group_by(ATTEMPTS.c.backend)
+)
+_RENEW = (
+    update(TILES)
+    .where(TILES.c.state == TileState.WORKING, TILES.c.lease_owner == bindparam("a_owner"))
+    .values(lease_until=bindparam("a_until"), changed=bindparam("a_now"))
+)
+_EXPIRED_ONES = (
+    select(TILES.c.id)
+    .where(TILES.c.state == TileState.WORKING, _EXPIRED)
+    .order_by(TILES.c.lease_until)
+    .limit(bindparam("a_limit", type_=Integer))
+)
 _BIND = update(TILES).where(TILES.c.id == bindparam("a_tile")).values(attempt=bindparam("a_attempt"))
 _INTEND = insert(ATTEMPTS).returning(ATTEMPTS)
 
@@ -87,8 +111,7 @@ def waiting(
     pins: Collection[str] = (),
     *,
     by: Literal["priority", "core_seconds"] = "priority",
-    without: Collection[str] = (),
-) -> tuple[TileRecord, ...]:
+) -> tuple[WaitingTile, ...]:
     """The tiles that could be sent now: the highest priority first, or the longest.
 
     Args:
@@ -97,20 +120,28 @@ def waiting(
         limit: how many at most.
         pins: tiles bound to one of these back ends are among them, others that are bound are not.
         by: what is first.
-        without: ids to leave out; few.
     """
-    column = TILES.c[by]
-    groups: list[list[TileRecord]] = []
-    with ledger.database.read() as session:
+    groups: list[list[WaitingTile]] = []
+    known = {"a_now": now, "a_limit": limit}
+    with ledger.database.reading() as connection:
         for pin in (None, *pins):  # one by one: so each is read from the index in its order
-            asked = select(TILES).where(TILES.c.state == TileState.WAITING, TILES.c.not_before <= now)
-            asked = asked.where(TILES.c.backend.is_(None) if pin is None else TILES.c.backend == pin)
-            if without:
-                asked = asked.where(TILES.c.id.not_in(without))
-            asked = asked.order_by(column.desc(), TILES.c.id.desc()).limit(limit)
-            groups.append([tile_of(row) for row in session.execute(asked).mappings()])
+            asked = _waiting(by, pin is not None)
+            rows = connection.execute(asked, known if pin is None else {**known, "a_pin": pin})
+            groups.append([WaitingTile(*row) for row in rows])
+    if len(groups) == 1:
+        return tuple(groups[0])
     merged = heapq.merge(*groups, key=lambda t: (getattr(t, by), t.id), reverse=True)
     return tuple(tile for _, tile in zip(range(limit), merged, strict=False))
+
+
+@cache
+def _waiting(by: Literal["priority", "core_seconds"], pinned: bool) -> Select[Any]:
+    asked = select(*(TILES.c[f.name] for f in fields(WaitingTile))).where(
+        TILES.c.state == TileState.WAITING, TILES.c.not_before <= bindparam("a_now")
+    )
+    bound = TILES.c.backend == bindparam("a_pin") if pinned else TILES.c.backend.is_(None)
+    order = (TILES.c[by].desc(), TILES.c.id.desc())
+    return asked.where(bound).order_by(*order).limit(bindparam("a_limit", type_=Integer))
 
 
 def next_time(ledger: Ledger, now: float) -> float | None:
@@ -124,11 +155,10 @@ def next_time(ledger: Ledger, now: float) -> float | None:
         return found
 
 
-def waiting_number(ledger: Ledger, most: int) -> int:
-    """How many tiles wait, those that may not be tried yet too; counted up to a number."""
-    some = select(TILES.c.id).where(TILES.c.state == TileState.WAITING).limit(most).subquery()
-    with ledger.database.read() as session:
-        return session.scalar(select(func.count()).select_from(some)) or 0
+def number_of(ledger: Ledger, state: TileState, most: int) -> int:
+    """How many tiles are in a state, counted up to a number."""
+    with ledger.database.reading() as connection:
+        return connection.scalar(_NUMBER, {"a_state": state, "a_limit": most}) or 0
 
 
 def pins(ledger: Ledger) -> frozenset[str]:
@@ -160,8 +190,7 @@ def claim(
         rooms: jobs that each back end may have at once, of all runners; None: any number.
     """
     claims: dict[str, Claim] = {}
-    with ledger.database.write() as session:
-        connection = session.connection()
+    with ledger.database.writing() as connection:
         if rooms is not None:
             choices = _within(connection, choices, rooms)
         for choice in sorted(choices, key=lambda c: c.tile):  # in one order: no two wait for each other
@@ -189,18 +218,9 @@ def claim(
 
 def renew(ledger: Ledger, owner: str, now: float, until: float) -> int:
     """Keep all leases of a runner that nobody has taken; returns how many there are."""
-    with ledger.database.write() as session:
-        mine = (
-            select(TILES.c.id)
-            .where(TILES.c.state == TileState.WORKING, TILES.c.lease_owner == owner)
-            .order_by(TILES.c.id)
-            .with_for_update()
-        )
-        ids = list(session.scalars(mine))
-        for start in range(0, len(ids), _PAGE):
-            some = ids[start : start + _PAGE]
-            session.execute(update(TILES).where(TILES.c.id.in_(some)).values(lease_until=until, changed=now))
-    return len(ids)
+    with ledger.database.writing() as connection:
+        kept = connection.execute(_RENEW, {"a_owner": owner, "a_until": until, "a_now": now})
+        return kept.rowcount
 
 
 def take_over(
@@ -217,14 +237,8 @@ def take_over(
     """
     if dead:
         _expire(ledger, dead, now)
-    with ledger.database.read() as session:
-        asked = (
-            select(TILES.c.id)
-            .where(TILES.c.state == TileState.WORKING, _EXPIRED)
-            .order_by(TILES.c.lease_until)
-            .limit(limit)
-        )
-        ids = list(session.scalars(asked, {"a_now": now}))
+    with ledger.database.reading() as connection:
+        ids = list(connection.scalars(_EXPIRED_ONES, {"a_now": now, "a_limit": limit}))
     found = []
     for tile in ids:
         with ledger.database.write() as session:
@@ -317,18 +331,10 @@ def lost(lease: Lease) -> LeaseLost:
     )
 
 
-def occupied_places(names: Collection[str] | None = None) -> Select[str, int]:
-    """A query for the jobs that each back end has, or is about to get, by name."""
-    asked = select(ATTEMPTS.c.backend, func.count()).where(ATTEMPTS.c.state.in_(OCCUPYING))
-    if names is not None:
-        asked = asked.where(ATTEMPTS.c.backend.in_(names))
-    return asked.group_by(ATTEMPTS.c.backend)
-
-
 def occupied(ledger: Ledger) -> dict[str, int]:
     """The jobs that each back end has, or is about to get, of all runners; back ends without are left out."""
-    with ledger.database.read() as session:
-        return {row[0]: row[1] for row in session.execute(occupied_places())}
+    with ledger.database.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(_OCCUPIED)}
 
 
 def _within(connection: Connection, choices: Sequence[Choice], rooms: Mapping[str, int]) -> list[Choice]:
@@ -340,7 +346,7 @@ def _within(connection: Connection, choices: Sequence[Choice], rooms: Mapping[st
         .order_by(BACK_ENDS.c.name)
         .with_for_update()
     )
-    taken = {row[0]: row[1] for row in connection.execute(occupied_places(names))}
+    taken = {row[0]: row[1] for row in connection.execute(_OCCUPIED)}
     left = {name: rooms.get(name, 0) - taken.get(name, 0) for name in names}
     found = []
     for choice in choices:

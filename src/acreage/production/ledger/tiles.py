@@ -175,10 +175,3 @@ def _decide(
                 add_event(session.connection(), told(tile_id))
                 number += 1
     return number
-
-
-def working_number(ledger: Ledger, most: int) -> int:
-    """How many tiles are worked on by any runner, counted up to a number."""
-    some = select(TILES.c.id).where(TILES.c.state == TileState.WORKING).limit(most).subquery()
-    with ledger.database.read() as session:
-        return session.scalar(select(func.count()).select_from(some)) or 0

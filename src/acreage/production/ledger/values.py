@@ -196,6 +196,25 @@ class TileRecord:
 
 
 @dataclass(frozen=True)
+class WaitingTile:
+    """What is asked about a tile when it is given out; as of `TileRecord`."""
+
+    id: str
+    core_seconds: float
+    cost: float
+    memory_mb: int
+    memory_now: int | None
+    priority: float
+    backend: str | None
+    reason: str
+
+    @property
+    def memory(self) -> int:
+        """Megabytes that its next job asks for."""
+        return self.memory_now or self.memory_mb
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One batch job made for a tile.
 
