@@ -100,9 +100,8 @@ class Failures:
 
     def well(self, health: Health, now: float) -> None:
         """A back end gave an answer that was one."""
-        was_open = health.breaker.is_open
-        health.breaker = health.breaker.succeeded()
-        if was_open and health.record.state is BackEndState.BROKEN:
+        health.breaker = health.breaker.succeeded(now)
+        if not health.breaker.is_open and health.record.state is BackEndState.BROKEN:
             facts = {"state": BackEndState.OPEN, "until": None, "note": ""}
             health.record = set_back_end(self.ledger, health.name, now, "answers again", **facts)  # type: ignore[arg-type]
 

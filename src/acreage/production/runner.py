@@ -202,12 +202,13 @@ class Runner:
             health.refreshed(record)
             if learnt := health.unwritten():
                 health.record = set_back_end(self.ledger, record.name, now, **learnt)
-        share = self.failures.window.share()
-        if share is not None and share > self.controls.failure_share and not self.controls.paused:
-            self.pause(
-                f"{share:.0%} of the last {self.failures.window.number} attempts failed, over the limit of "
-                f"{self.controls.failure_share:.0%}"
-            )
+
+    def _judge(self) -> None:
+        """Pause where too many of the last attempts failed."""
+        share, limit = self.failures.window.share(), self.controls.failure_share
+        if share is not None and share > limit and not self.controls.paused:
+            number = self.failures.window.number
+            self.pause(f"{share:.0%} of the last {number} attempts failed, over the limit of {limit:.0%}")
 
     def pause(self, why: str) -> None:
         """Send nothing more until a person resumes the run."""
@@ -227,6 +228,7 @@ class Runner:
         while self._inbox:
             self._answer(self._inbox[0], now)
             self._inbox.pop(0)
+        self._judge()
 
     def _answer(self, done: Done, now: float) -> None:
         key = done.key
@@ -283,7 +285,6 @@ class Runner:
 
     def _look_after(self, health: Health, following: Mapping[int, LiveJob], now: float) -> None:
         """Look at a back end's jobs, or whether it answers again."""
-        health.live = len(following)
         if health.record.state is BackEndState.OFF:
             return
         if health.breaker.is_open or now >= self._probe_at.get(health.name, 0.0):
