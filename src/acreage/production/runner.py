@@ -236,10 +236,10 @@ class Runner:
             job = self.flow.jobs.get(key.attempt)
             if job is not None and done.error is None and job.step is not Step.ACCEPT:
                 self.failures.well(self.healths[job.attempt.backend], now)
-            occupied = job is not None and job.occupies
             self.flow.answered(done, now)
-            if occupied and (job is None or not job.occupies or key.attempt not in self.flow.jobs):
-                self.dispatch.wanted = True
+            closed = key.attempt not in self.flow.jobs and key.step is not Step.ACCEPT
+            if closed or key.step in (Step.SETTLE, Step.EXPLAIN):
+                self.dispatch.wanted = True  # its place is free
         elif isinstance(key, About):
             self._answer_about(self.healths[key.backend], key.what, done, now)
 
@@ -257,13 +257,10 @@ class Runner:
         if isinstance(done.value, Limits):
             self._told(health, done.value, now)
         elif isinstance(done.value, Looked):
-            before = len(self.flow.running[health.name])
             self.flow.looked(health, done.value, now)
             new = health.seen(done.value.jobs, now, self.settings.learn_s)
             if new is not None:
                 self._set_parallel(health, new, now)
-            if len(self.flow.running[health.name]) != before:
-                self.dispatch.wanted = True
 
     def _call_failed(self, health: Health, error: AcreageError, now: float) -> None:
         self.failures.of_back_end(health, error, now)
