@@ -11,33 +11,25 @@ import numpy as np
 import pytest
 import rasterio
 from pyproj import Transformer
-from tests.support.croptype_samples import QUICK, make_samples
 from tests.support.faults import break_block
-from tests.support.tiny_archive import NORTH, WEST, Layer, TinyArchive
+from tests.support.small_site import SEASON, SETTINGS, SIZE, small_archive, small_model
+from tests.support.tiny_archive import NORTH, WEST
 
 from acreage.catalog import open_catalog
 from acreage.cli.embedded import EmbeddedRunner
 from acreage.core.errors import AcreageError, MemoryBudgetExceeded, NoDataAvailable, OutputExists
 from acreage.core.grid import Box
 from acreage.core.inputs import Inputs
-from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND, Legend, LegendClass
+from acreage.core.legend import NO_OBSERVATION, NOT_CROPLAND
 from acreage.core.temporal import Season
 from acreage.croptype.mapping import MapJob, MapResult, make_map
-from acreage.croptype.modelfile import save_model
 from acreage.croptype.orbits import choose_orbit
-from acreage.croptype.training import train
 from acreage.croptype.workflow import CubeSettings, map_grid
 from acreage.engine.budget import Budget
 from acreage.engine.tolerance import NONE, Tolerance, TooManyFailures
 from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
-
-SETTINGS = CubeSettings(s2_bands=("B02", "B03", "B04", "B08", "B11"), buffer=150.0)
-SEASON = Season.parse("2019-03-01/2019-10-31")
-ASSETS = ("B02", "B03", "B04", "B08")
-DAYS = ("2019-04-02", "2019-06-11", "2019-08-20")
-SIZE = 128
 
 
 def area() -> Box:
@@ -47,44 +39,12 @@ def area() -> Box:
     return map_grid(SETTINGS).box_covering(x - 99, y - 99, x + 91, y + 91)
 
 
-def archive(folder: Path, scl: int, sigma0: float) -> Path:
-    """Three dates of S2 with one scene class everywhere, three of S1; cropland in the west only."""
-    rng = np.random.default_rng(5)
-    made = TinyArchive(folder)
-    half = SIZE // 2
-    for n, day in enumerate(DAYS):
-        layers = {b: Layer(rng.integers(300, 3000, (SIZE, SIZE)).astype(np.uint16)) for b in ASSETS}
-        layers["B11"] = Layer(rng.integers(300, 3000, (half, half)).astype(np.uint16), 20)
-        layers["SCL"] = Layer(np.full((half, half), scl, np.uint8), 20)
-        made.s2(f"s2-{n}", day, layers)
-        radar = Layer(np.full((SIZE, SIZE), sigma0, np.float32), nodata=None)
-        made.add(
-            "sentinel-1-sigma0",
-            f"s1-{n}",
-            f"{day}T17:30:00Z",
-            {"vv": radar, "vh": radar},
-            **{"sat:absolute_orbit": n, "sat:orbit_state": "descending" if n == 0 else "ascending"},
-        )
-    height = Layer(np.full((50, 50), 20, np.float32), 30, nodata=None)
-    made.add("cop-dem-glo-30", "dem", "2021-04-22T00:00:00Z", {"data": height})
-    cover = np.full((SIZE, SIZE), 40, np.uint8)
-    cover[:, half:] = 10
-    made.add("esa-worldcover", "lc", "2021-01-01T00:00:00Z", {"map": Layer(cover)})
-    return made.write()
-
-
 BUDGET = Budget(3_000_000_000, 1, 16)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    classes = (
-        LegendClass(1, "wheat", "Wheat", "#e0c040", (40,), ("wheat",)),
-        LegendClass(2, "maize", "Maize", "#c08020", (40,), ("maize",)),
-    )
-    path = tmp_path_factory.mktemp("model") / "model.pt"
-    save_model(train(make_samples(), Legend("test", classes), (40,), QUICK), path)
-    return path
+    return small_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +87,7 @@ def counts_on_cropland(result: MapResult) -> tuple[set[int], set[int]]:
 def test_clear_sky_gives_classes_on_cropland_and_counts_of_every_observation(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    result = mapped(archive(tmp_path / "a", 4, 0.1), model, udf, tmp_path / "map")
+    result = mapped(small_archive(tmp_path / "a", 4, 0.1), model, udf, tmp_path / "map")
     pixels = result.product.pixels
     assert set(pixels) <= {1, 2, NOT_CROPLAND}
     assert sum(pixels.values()) == area().size
@@ -145,7 +105,7 @@ def test_clear_sky_gives_classes_on_cropland_and_counts_of_every_observation(
 def test_batches_are_planned_with_the_job_and_do_not_change_the_map(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    root = archive(tmp_path / "a", 4, 0.1)
+    root = small_archive(tmp_path / "a", 4, 0.1)
     with pytest.raises(MemoryBudgetExceeded, match=r"needs at least 3.* 3GB are given"):
         mapped(root, model, udf, tmp_path / "none", budget=Budget(3_000_000_000, 1, udf=2_500_000_000))
     assert not (tmp_path / "none").exists()
@@ -160,7 +120,7 @@ def test_batches_are_planned_with_the_job_and_do_not_change_the_map(
 def test_the_better_covered_orbit_alone_is_read_and_recorded_with_the_map(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    root = archive(tmp_path / "a", 4, 0.1)
+    root = small_archive(tmp_path / "a", 4, 0.1)
     choice = choose_orbit(open_catalog(root), area(), SEASON, SETTINGS)
     settings = choice.applied(SETTINGS)
     result = mapped(root, model, udf, tmp_path / "map", settings=settings, orbit=choice)
@@ -184,7 +144,7 @@ def test_the_better_covered_orbit_alone_is_read_and_recorded_with_the_map(
 def test_a_product_that_was_lost_is_in_no_pixel_and_named_in_the_map(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    root = archive(tmp_path / "a", 4, 0.1)
+    root = small_archive(tmp_path / "a", 4, 0.1)
     # Reflectance that cannot be read: its scene classification alone must not count as an observation.
     break_block(tmp_path / "a" / "sentinel-2-l2a" / "s2-1" / "nir.tif", 6)
     with pytest.raises(TooManyFailures, match="1 unreadable"):
@@ -211,7 +171,7 @@ def test_a_product_that_was_lost_is_in_no_pixel_and_named_in_the_map(
 def test_clouds_all_season_and_no_radar_are_reported_as_cropland_without_observation(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    result = mapped(archive(tmp_path / "a", 9, float("nan")), model, udf, tmp_path / "map")
+    result = mapped(small_archive(tmp_path / "a", 9, float("nan")), model, udf, tmp_path / "map")
     assert set(result.product.pixels) == {NO_OBSERVATION, NOT_CROPLAND}
     assert counts_on_cropland(result) == ({0}, {0})
 
@@ -219,7 +179,7 @@ def test_clouds_all_season_and_no_radar_are_reported_as_cropland_without_observa
 def test_clouds_all_season_leave_the_radar_to_decide_and_the_counts_say_so(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    result = mapped(archive(tmp_path / "a", 9, 0.1), model, udf, tmp_path / "map")
+    result = mapped(small_archive(tmp_path / "a", 9, 0.1), model, udf, tmp_path / "map")
     assert set(result.product.pixels) <= {1, 2, NOT_CROPLAND}
     assert counts_on_cropland(result) == ({0}, {3})
     assert result.product.unseen == (area().size - result.product.pixels[NOT_CROPLAND], 0)
@@ -228,7 +188,7 @@ def test_clouds_all_season_leave_the_radar_to_decide_and_the_counts_say_so(
 def test_a_failed_map_leaves_nothing_and_a_finished_one_is_not_overwritten(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    root = archive(tmp_path / "a", 4, 0.1)
+    root = small_archive(tmp_path / "a", 4, 0.1)
     out = tmp_path / "maps" / "map"
     (root.parent / "sentinel-2-l2a" / "s2-1" / "red.tif").write_bytes(b"nothing")
     with pytest.raises(AcreageError, match="s2-1"):
@@ -247,7 +207,7 @@ def test_a_failed_map_leaves_nothing_and_a_finished_one_is_not_overwritten(
 def test_a_model_for_other_bands_refuses_before_anything_is_read(
     tmp_path: Path, model: Path, udf: ProcessUdfRunner
 ) -> None:
-    root = archive(tmp_path / "a", 4, 0.1)
+    root = small_archive(tmp_path / "a", 4, 0.1)
     settings = CubeSettings(s2_bands=("B02", "B03", "B04"), buffer=150.0)
     with pytest.raises(AcreageError, match="B08"):
         mapped(root, model, udf, tmp_path / "map", settings=settings)

@@ -24,7 +24,6 @@ from acreage.backend.files import UserFiles
 from acreage.backend.housekeeping import Housekeeper, Limits
 from acreage.backend.jobs.dispatcher import Dispatcher, DispatcherLimits
 from acreage.backend.jobs.folder import JobSpec
-from acreage.backend.jobs.instances import Instances
 from acreage.backend.jobs.store import JobStore
 from acreage.backend.processes import StoredProcesses
 from acreage.backend.remote import check_public, fetch_json
@@ -36,6 +35,7 @@ from acreage.backend.signing import Signer
 from acreage.backend.storage import Storage
 from acreage.backend.work import Loads, Work
 from acreage.core.database import Database
+from acreage.core.instances import Instances
 from acreage.core.tariff import Tariff, read_tariff
 from acreage.engine.parser import unwrap
 from acreage.engine.user_processes import expand

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -39,6 +40,22 @@ class Database:
         """A session that is committed at the end, and rolled back by an exception."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that changes nothing; lighter than a session, for what is done all the time."""
+        with self._reads.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end; lighter than a session."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @cached_property
+    def _reads(self) -> Engine:
+        return self.engine.execution_options(reads_only=True)
 
     @property
     def is_sqlite(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,12 +50,14 @@ class OpenEoBackEnd:
     Args:
         name: in the production.
         profile: of it.
+        uploads: files of this machine, each with its path among the account's files there, that jobs need:
+            they are uploaded before the first job is made.
 
     Raises:
         InvalidInput: an environment variable that the profile names is not set.
     """
 
-    def __init__(self, name: str, profile: Profile) -> None:
+    def __init__(self, name: str, profile: Profile, uploads: Sequence[tuple[Path, str]] = ()) -> None:
         check_secrets(profile, name)
         self._name = name
         self.profile = profile
@@ -63,6 +65,9 @@ class OpenEoBackEnd:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._titles: dict[str, str] = {}
+        self._uploads = tuple(uploads)
+        self._uploaded = False
+        self._uploading = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -75,6 +80,11 @@ class OpenEoBackEnd:
 
     def create(self, job: JobRequest) -> str:
         """As the Protocol."""
+        with self._uploading:
+            if not self._uploaded:
+                for source, target in self._uploads:
+                    self.upload(source, target)
+                self._uploaded = True
 
         def ask(connection: Connection) -> str:
             made = connection.create_job(
@@ -176,7 +186,7 @@ class OpenEoBackEnd:
             for entry in page:
                 if isinstance(entry, Mapping) and (entry.get("path"), entry.get("size")) == (target, size):
                     return False
-        self._asked(f"uploading {source.name}", lambda c: c.upload_file(source, target), changes=True)
+        self._asked(f"uploading {source.name}", lambda c: c.upload_file(source, target))
         return True
 
     def can_upload(self) -> bool:

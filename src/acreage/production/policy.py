@@ -36,6 +36,8 @@ class Action(StrEnum):
     """The back end has less room than was thought; the job is started when another has ended."""
     BREAK = "break"
     """Nothing is sent to the back end for a while; the request is made again after that."""
+    PAUSE = "pause"
+    """The run pauses until a person resumes it; the request is made again then."""
     HOLD = "hold"
     """A person decides."""
 
@@ -81,7 +83,8 @@ class Failure:
 
     Attributes:
         stage: where.
-        kind: of the error; for failed jobs `error` or `canceled`, for products `again` or `wrong`.
+        kind: of the error, `disk` where this machine has no room; for failed jobs `error` or `canceled`, for
+            products `again` or `wrong`.
         text: what was said, for people.
         code: openEO's error code.
         retry_after: seconds that the back end asks to wait.
@@ -134,6 +137,7 @@ RULES: tuple[Rule, ...] = (
     Rule("lost", Stage.CALL, ("lost",), "", Action.CALL_AGAIN, 2, wait_s=60),
     Rule("nonsense", Stage.CALL, ("nonsense",), "", Action.CALL_AGAIN, 6, wait_s=10, most_s=600),
     Rule("away", Stage.CALL, ("transient",), "", Action.CALL_AGAIN, share=False, wait_s=5, most_s=300),
+    Rule("disk", Stage.CALL, ("disk",), "", Action.PAUSE, share=False, wait_s=60, most_s=60),
     Rule("fault", Stage.CALL, (), "", Action.HOLD),
     # --- jobs that failed ---
     Rule("canceled", Stage.JOB, ("canceled",), "", Action.HOLD),

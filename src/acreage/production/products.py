@@ -20,6 +20,9 @@ from acreage.production.tile_job import Recipe, TileSettings, preprocessing, til
 from acreage.production.tiles import Tile
 from acreage.production.verify import Expected, check_stac, verify
 
+ADOPTED = "adopted"
+"""In the profile of an attempt whose job another program made, under a title of its own."""
+
 
 @dataclass(frozen=True)
 class TileJobs:
@@ -69,7 +72,7 @@ class TileProducts:
         chosen = settings_of(tile, attempt.memory_mb)
         expected = Expected(
             tile.id,
-            attempt.token,
+            "" if attempt.profile.get(ADOPTED) else attempt.token,
             chosen.box(recipe),
             recipe.model.legend,
             tile.cropland_share,
@@ -108,7 +111,8 @@ class TileProducts:
 def settings_of(tile: TileRecord, memory_mb: int | None = None) -> TileSettings:
     """What is chosen for a tile of the ledger."""
     square = Tile(tile.id, tile.crs, tile.bounds)
-    return TileSettings(square, tile.orbit, tile.s1_coefficient or None, memory_mb or tile.memory or None)
+    memory = memory_mb or tile.memory or None
+    return TileSettings(square, tile.orbit, tile.s1_coefficient or None, memory, tile.s1_tolerance)
 
 
 def _usage(attempt: Attempt, items: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import queue
 import threading
@@ -11,10 +12,11 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from acreage.core.errors import AcreageError
+from acreage.core.errors import AcreageError, WriteFailed
 from acreage.production.clock import Clock
 
 Call = Callable[[], object]
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +73,12 @@ def carried_out(key: Hashable, call: Call) -> Done:
         return Done(key, call())
     except AcreageError as error:
         return Done(key, error=error)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            _log.exception("A call broke: %s", key)
+            return Done(key, error=CallBroke(f"{type(error).__name__}: {error}"))
+        where = f" ({error.filename})" if error.filename else ""
+        return Done(key, error=WriteFailed(f"The system refused: {error.strerror}{where}."))
     except Exception as error:  # noqa: BLE001 - logged, told and held: the other tiles go on
         _log.exception("A call broke: %s", key)
         return Done(

@@ -20,11 +20,11 @@ from acreage.backend.disk import EXIT_FULL, WHAT_TO_DO, Disk, is_full
 from acreage.backend.errors import DiskFull, PaymentRequired
 from acreage.backend.jobs.children import Child, told
 from acreage.backend.jobs.folder import JobFolder, JobSpec, Outcome
-from acreage.backend.jobs.instances import Instances
 from acreage.backend.jobs.logs import Level
 from acreage.backend.jobs.store import JobStore
 from acreage.backend.jobs.usage import use_of, use_of_running
 from acreage.core.errors import AcreageError
+from acreage.core.instances import Instances
 from acreage.core.tariff import Use
 
 Command = Callable[[Path], list[str]]

@@ -157,8 +157,7 @@ def advance_all(ledger: Ledger, steps: Sequence[Step], now: float) -> tuple[Atte
         ValueError: an attempt cannot go from its state to the next one; nothing was written.
     """
     found: dict[int, Attempt | LeaseLost] = {}
-    with ledger.database.write() as session:
-        connection = session.connection()
+    with ledger.database.writing() as connection:
         for step in sorted(steps, key=lambda s: s.lease.tile):  # in one order: no two wait for each other
             known = {**owned(step.lease), "a_now": now}
             if not connection.execute(_TOUCH, known).rowcount:
@@ -209,8 +208,7 @@ def close(
     """
     if state not in CLOSED or isinstance(then, Done) != (state is AttemptState.VERIFIED):
         raise ValueError(f"an attempt that is {state} does not leave its tile {then}")
-    with ledger.database.write() as session:
-        connection = session.connection()
+    with ledger.database.writing() as connection:
         fate = _fate(then, attempt, facts.get("error_class", ""))
         if not connection.execute(_RELEASE, {**owned(lease), **fate, "a_now": now}).rowcount:
             raise lost(lease)

@@ -43,6 +43,7 @@ class BackEndRow(Base):
     found_parallel: Mapped[int | None] = mapped_column(Integer)
     factor: Mapped[float] = mapped_column(Float, default=1.0)
     cost_factor: Mapped[float] = mapped_column(Float, default=1.0)
+    memory_factor: Mapped[float] = mapped_column(Float, default=1.0)
     spent: Mapped[float] = mapped_column(Float, default=0.0)
     changed: Mapped[float] = mapped_column(Float)
 

@@ -14,6 +14,9 @@ from acreage.production.ledger.schema import BACK_ENDS, BackEndRow, ControlRow
 from acreage.production.ledger.store import Ledger
 from acreage.production.ledger.values import BackEndRecord, BackEndState, Event
 
+_BACK_ENDS = select(BACK_ENDS).order_by(BACK_ENDS.c.name)
+_CONTROL = select(ControlRow.key, ControlRow.value)
+
 
 class BackEndFacts(TypedDict, total=False):
     """What may change of a back end; what it has spent follows from its attempts."""
@@ -26,15 +29,13 @@ class BackEndFacts(TypedDict, total=False):
     found_parallel: int | None
     factor: float
     cost_factor: float
+    memory_factor: float
 
 
 def back_ends(ledger: Ledger) -> tuple[BackEndRecord, ...]:
     """All back ends, by name."""
-    with ledger.database.read() as session:
-        return tuple(
-            back_end_of(row)
-            for row in session.execute(select(BACK_ENDS).order_by(BACK_ENDS.c.name)).mappings()
-        )
+    with ledger.database.reading() as connection:
+        return tuple(back_end_of(row) for row in connection.execute(_BACK_ENDS).mappings())
 
 
 def add_back_end(ledger: Ledger, record: BackEndRecord, now: float) -> None:
@@ -86,8 +87,8 @@ def set_back_end(
 
 def control(ledger: Ledger) -> dict[str, Any]:
     """All settings that a running runner reads at every step."""
-    with ledger.database.read() as session:
-        return dict(session.execute(select(ControlRow.key, ControlRow.value)).all())
+    with ledger.database.reading() as connection:
+        return {row[0]: row[1] for row in connection.execute(_CONTROL)}
 
 
 def set_control(ledger: Ledger, now: float, values: Mapping[str, Any], text: str = "") -> None:

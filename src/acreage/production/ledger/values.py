@@ -49,6 +49,8 @@ LIVE = (
     AttemptState.FETCHED,
 )
 """In the order in which an attempt goes through them; it may skip some, and never goes back."""
+OCCUPYING = LIVE[:4]
+"""Those that take a place at their back end, or are about to."""
 CLOSED = (AttemptState.VERIFIED, AttemptState.FAILED, AttemptState.ABANDONED)
 
 
@@ -98,6 +100,7 @@ class BackEndRecord:
         found_parallel: jobs at once, as its API told or the runner learnt.
         factor: seconds per estimated core-second, learnt.
         cost_factor: cost there per estimated cost, learnt.
+        memory_factor: memory that jobs there are given per estimated memory, learnt.
         spent: the costs of all its attempts.
         changed: when this last changed.
     """
@@ -111,6 +114,7 @@ class BackEndRecord:
     found_parallel: int | None = None
     factor: float = 1.0
     cost_factor: float = 1.0
+    memory_factor: float = 1.0
     spent: float = 0.0
     changed: float = 0.0
 
@@ -192,6 +196,25 @@ class TileRecord:
 
 
 @dataclass(frozen=True)
+class WaitingTile:
+    """What is asked about a tile when it is given out; as of `TileRecord`."""
+
+    id: str
+    core_seconds: float
+    cost: float
+    memory_mb: int
+    memory_now: int | None
+    priority: float
+    backend: str | None
+    reason: str
+
+    @property
+    def memory(self) -> int:
+        """Megabytes that its next job asks for."""
+        return self.memory_now or self.memory_mb
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One batch job made for a tile.
 
@@ -237,6 +260,8 @@ class AttemptFacts(TypedDict, total=False):
     """What may be recorded of an attempt beside its state."""
 
     remote_id: str
+    created_at: float
+    fetched_at: float
     cost: float
     cpu_seconds: float
     peak_memory_mb: float

@@ -1,6 +1,6 @@
-"""Which servers on one storage live: each holds a lock on a file of its own, which ends with it.
+"""Which servers or runners on one disk live: each holds a lock on a file of its own.
 
-A lease says the same for servers on other machines, later.
+A lease says the same for those on other machines, later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass
 class Instances:
-    """The lock files of servers.
+    """The lock files of processes that live.
 
     Attributes:
         folder: of the files, on a disk of this machine or one whose locks reach all machines.
@@ -24,7 +24,7 @@ class Instances:
     _held: dict[str, int] = field(default_factory=dict)
 
     def register(self, owner: str) -> None:
-        """Hold the lock of a server of this process.
+        """Hold a lock for this process.
 
         Raises:
             OSError: the disk refuses.
@@ -42,7 +42,7 @@ class Instances:
             os.close(descriptor)
 
     def dead(self) -> list[str]:
-        """Servers whose lock nobody holds any more; their files go."""
+        """Those whose lock nobody holds any more; their files go."""
         found = []
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if path.name in self._held:
