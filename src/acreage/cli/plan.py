@@ -122,12 +122,12 @@ def plan_command(
         return
     if load is not None or export is not None:
         raise InvalidInput("--area makes a new plan, --load and --export need one that is there.")
-    where = _results(production, results)
     if has_ledger(production):
         raise OutputExists(
             f"The production {shown(production)} is there already.",
             hint="Change it with --load, or name another folder.",
         )
+    where = _results(production, results)
     if season is None or model is None or backends is None:
         raise InvalidInput("A new plan needs --season, --model and --backends.")
     profiles = read_profiles(backends)
