@@ -216,8 +216,6 @@ def test_results_may_lie_elsewhere(inputs: Inputs, place: str, tmp_path: Path) -
 
 
 def test_another_model_is_noticed(inputs: Inputs, production: Path, tmp_path: Path) -> None:
-    inputs: Inputs, production: Path, tmp_path: Path
-) -> None:
     ledger = open_ledger(str(production))
     model = tmp_path / "model.pt"
     save_model(replace(open_model(inputs.model), training={"again": True}), model)
