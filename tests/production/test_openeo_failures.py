@@ -25,6 +25,7 @@ from acreage.core.errors import (
 )
 from acreage.production.backends import JobRequest, Limits
 from acreage.production.openeo_backend import OpenEoBackEnd
+from acreage.production.openeo_failures import LastAnswer
 from acreage.production.profiles import Profile
 
 JOB = JobRequest(
@@ -90,17 +91,24 @@ def test_what_a_back_end_answers_to_a_new_job_has_a_class(
     assert script.asked.count("POST /jobs") == 1
 
 
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"Retry-After": "12"}, 12.0),
+        ({"Retry-After": "-5"}, 0.0),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Fri, 31 Dec 1999 23:59:00 GMT"}, 59.0),
+        ({"Retry-After": "Fri, 31 Dec 2099 23:59:59 GMT", "Date": "Fri, 31 Dec 2099 23:59:00 GMT"}, 59.0),
+        ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, None),
+        ({"Retry-After": "soon", "Date": "today"}, None),
+        ({}, None),
+    ],
+)
 def test_a_date_to_wait_for_counts_from_the_back_ends_own_clock(
-    script: Scripted, backend: OpenEoBackEnd
+    headers: dict[str, str], wait: float | None
 ) -> None:
-    class Wrong(dict[str, str]):
-        pass
-
-    headers = {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}
-    script.answers["GET /me"] = error(503, "InfrastructureBusy", "busy", **headers)
-    with pytest.raises(BackEndTransient) as caught:
-        backend.limits()
-    assert caught.value.retry_after == 0.0
+    answer = LastAnswer()
+    answer.headers = headers
+    assert answer.retry_after == wait
 
 
 def test_a_back_end_that_is_away_has_done_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ def test_no_secret_is_in_a_profile_but_the_name_of_its_variable(monkeypatch: pyt
         ({"login": {"kind": "basic", "username": "a", "password": "secret"}}, "password"),
         ({"machine": {"cores": 4, "memory_mb": 2000, "worker_memory_mb": 3800}}, "larger than its machine"),
         ({"job": {"memory": {"memory": "{pounds}"}}}, "no amount"),
+        ({"job": {"tolerance": {"tolerate": "{some}"}}}, "no tolerance"),
         ({"collections": {"A": {"id": "a", "bands": {"B1": "x", "B2": "x"}}}}, "two bands have one name"),
         ({"paralell": 3}, "paralell"),
         ({"parallel": 0}, "parallel"),
@@ -91,6 +92,13 @@ def test_workers_are_packed_into_machines() -> None:
 def test_memory_is_rounded_up_in_every_unit() -> None:
     options = JobOptions(memory={"a": "{mb}MB", "b": "{gb}G", "c": "{mib}MiB", "d": "{gib}GiB"}, cores="n")
     assert options.of(3_800, 2) == {"a": "3800MB", "b": "4G", "c": "3624MiB", "d": "4GiB", "n": 2}
+
+
+def test_a_tolerance_is_sent_where_there_is_one() -> None:
+    assert "tolerate" not in JobOptions().of(1_000)
+    assert JobOptions().of(1_000, None, 0.05, "radar") == {"memory": "1000MB", "tolerate": "radar=5%"}
+    other = JobOptions(memory={}, tolerance={"soft-errors": "{share}"})
+    assert other.of(1_000, None, 0.125) == {"soft-errors": "0.125"}
 
 
 def _loads(graph: dict[str, Any]) -> dict[str, Any]:

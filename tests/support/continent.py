@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import geopandas as gpd
+import shapely
 from tests.support.simulated import archive_of
 
 from acreage.catalog import open_catalog
@@ -25,7 +26,7 @@ from acreage.simulate.settings import ArchiveSettings
 LARGE = "20kmE402N286"
 """Six degrees east, where UTM zones 31 and 32 meet, runs through it."""
 SMALL_M = 2_500
-PARCELS, POINTS = 1_500, 2
+SAMPLED_M, POINTS = 7_000, 4
 SETTINGS = ArchiveSettings(
     (4_020_000.0, 2_860_000.0, 4_040_000.0, 2_880_000.0),
     seed=6,
@@ -67,13 +68,20 @@ def parcels(archive: Archive, split: str) -> gpd.GeoDataFrame:
     return table[gpd.read_file(archive.parcels)["split"].to_numpy() == split]
 
 
+def sampled_parcels(archive: Archive) -> gpd.GeoDataFrame:
+    """Parcels that the model is trained on: those for training in a square in the middle."""
+    x, y = shapely.box(*SETTINGS.area).centroid.coords[0]
+    middle = shapely.box(*(v + s * SAMPLED_M / 2 for s, v in ((-1, x), (-1, y), (1, x), (1, y))))
+    table = parcels(archive, "train")
+    return table[table.geometry.to_crs("EPSG:3035").within(middle)]
+
+
 def continent_model(archive: Archive) -> Path:
-    """A model trained on parcels of the archive; made once, beside it."""
+    """A model trained on parcels in the middle of the archive; made once, beside it."""
     path = archive.folder.with_name(f"{archive.folder.name}-model.pt")
     if path.exists():
         return path
-    table = parcels(archive, "train").sample(PARCELS, random_state=1)
-    points = points_in_parcels(table, POINTS, CUBE, 1)
+    points = points_in_parcels(sampled_parcels(archive), POINTS, CUBE, 1)
     app = load_settings()
     budget = budget_of(app, "3GB", 2)
     with udf_runner(app, 2) as udf:

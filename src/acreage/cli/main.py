@@ -55,6 +55,14 @@ COMMANDS: Mapping[str, CommandAt] = {
         "acreage.cli.quarantine:app",
         "List products that no job uses; decide on proposed ones, take repaired ones out.",
     ),
+    "plan": CommandAt(
+        "acreage.cli.plan:plan_command",
+        "Plan a production: tiles, cropland, products, cost and order, as a ledger that people may edit.",
+    ),
+    "status": CommandAt(
+        "acreage.cli.status:status",
+        "Tell where a production stands: states, back ends, failures by cause; a map; a tile's history.",
+    ),
     "udf": CommandAt(
         "acreage.cli.udf:app",
         "Run a UDF on a file as the engine does, and say whether UDFs can be isolated here.",

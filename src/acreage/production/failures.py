@@ -83,6 +83,9 @@ class Failures:
             self.pause(failure.text)
         elif action is Action.FETCH_AGAIN:
             job.damaged, job.afresh, job.step = job.damaged + 1, True, Step.FETCH
+            attempt = job.attempt
+            told = Event(now, "damaged", failure.text[:_TEXT], attempt.tile, attempt.id, attempt.backend)
+            note(self.ledger, told)
         return False
 
     def of_back_end(self, health: Health, error: AcreageError, now: float) -> None:

@@ -151,9 +151,9 @@ def _draw_bars(axes: Axes, found: Sequence[Course], names: Sequence[str], zero: 
     axes.autoscale(axis="x")
     handles = [Line2D([], [], color=_COLOURS[p], linewidth=5) for p in ("queue", "job", "fetch")]
     handles += [Line2D([], [], color=_COLOURS[p], marker="o", linestyle="") for p in ("verified", "failed")]
-    axes.legend(
-        handles, list(_LABELS.values()), fontsize=8, ncols=5, loc="lower left", bbox_to_anchor=(0, 1.12)
-    )
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    figure.legend(handles, list(_LABELS.values()), fontsize=8, ncols=5, loc="outside lower center")
 
 
 def _draw_curve(axes: Axes, found: Sequence[Course], names: Sequence[str], zero: float) -> None:

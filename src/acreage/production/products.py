@@ -111,7 +111,8 @@ class TileProducts:
 def settings_of(tile: TileRecord, memory_mb: int | None = None) -> TileSettings:
     """What is chosen for a tile of the ledger."""
     square = Tile(tile.id, tile.crs, tile.bounds)
-    return TileSettings(square, tile.orbit, tile.s1_coefficient or None, memory_mb or tile.memory or None)
+    memory = memory_mb or tile.memory or None
+    return TileSettings(square, tile.orbit, tile.s1_coefficient or None, memory, tile.s1_tolerance)
 
 
 def _usage(attempt: Attempt, items: int) -> dict[str, Any]:

@@ -133,6 +133,8 @@ class JobOptions(_Part):
         memory: options for a worker's memory, as text with `{mb}`, `{gb}`, `{mib}` or `{gib}` in the number's
             place, rounded up.
         cores: the name of the option for the number of cores; None: not sent.
+        tolerance: options that say how much of Sentinel-1 may fail, as text with `{collection}` and
+            `{percent}` or `{share}`; only sent for tiles where some may.
         within: whether options are members of `job_options`, as most back ends take them, or of the job.
         plan: billing plan.
     """
@@ -140,6 +142,7 @@ class JobOptions(_Part):
     options: dict[str, Any] = Field(default_factory=dict)
     memory: dict[str, str] = Field(default_factory=lambda: {"memory": "{mb}MB"})
     cores: str | None = None
+    tolerance: dict[str, str] = Field(default_factory=lambda: {"tolerate": "{collection}={percent}%"})
     within: Literal["job_options", "job"] = "job_options"
     plan: str | None = None
 
@@ -150,11 +153,29 @@ class JobOptions(_Part):
             _sized(text, 1)
         return memory
 
-    def of(self, memory_mb: int, cores: int | None = None) -> dict[str, Any]:
-        """Options of a job whose worker gets so much memory (10 ** 6 bytes) and so many cores."""
+    @field_validator("tolerance")
+    @classmethod
+    def _is_tolerance(cls, tolerance: dict[str, str]) -> dict[str, str]:
+        for text in tolerance.values():
+            _tolerated(text, "S1", 0.5)
+        return tolerance
+
+    def of(
+        self, memory_mb: int, cores: int | None = None, tolerance: float = 0.0, s1: str = "SENTINEL1_GRD"
+    ) -> dict[str, Any]:
+        """Options of a job.
+
+        Args:
+            memory_mb: of its worker, 10 ** 6 bytes.
+            cores: of its worker.
+            tolerance: share of the products of Sentinel-1 that may fail.
+            s1: the collection of Sentinel-1 at the back end.
+        """
         found = {**self.options, **{name: _sized(text, memory_mb) for name, text in self.memory.items()}}
         if self.cores is not None and cores is not None:
             found[self.cores] = cores
+        if tolerance > 0:
+            found |= {name: _tolerated(text, s1, tolerance) for name, text in self.tolerance.items()}
         return found
 
 
@@ -359,3 +380,12 @@ def _sized(text: str, memory_mb: int) -> str:
     except (KeyError, IndexError, ValueError):
         known = ", ".join(f"{{{unit}}}" for unit in _SIZES)
         raise ValueError(f"{text!r} is no amount; known are {known}") from None
+
+
+def _tolerated(text: str, collection: str, share: float) -> str:
+    try:
+        return text.format(collection=collection, percent=f"{100 * share:g}", share=f"{share:g}")
+    except (KeyError, IndexError, ValueError):
+        raise ValueError(
+            f"{text!r} is no tolerance; known are {{collection}}, {{percent}} and {{share}}"
+        ) from None

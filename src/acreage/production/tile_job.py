@@ -77,12 +77,14 @@ class TileSettings:
         orbit: direction of Sentinel-1: `ascending`, `descending` or `both`.
         s1_coefficient: what Sentinel-1 must be calibrated to; None: as the recipe has it.
         memory_mb: of the worker, 10 ** 6 bytes; None: as the profile's machine has it.
+        s1_tolerance: share of the products of Sentinel-1 that may fail.
     """
 
     tile: Tile
     orbit: str = "both"
     s1_coefficient: str | None = None
     memory_mb: int | None = None
+    s1_tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         if self.orbit not in (*DIRECTIONS, "both"):
@@ -141,7 +143,9 @@ def tile_request(
     memory = chosen.memory_mb or profile.machine.worker_memory_mb
     href = model_href(recipe, profile)
     graph = tile_graph(recipe, chosen, href, memory)
-    options = profile.job.of(memory, profile.machine.worker_cores)
+    radar = recipe.settings.collections[1]
+    at_back_end = profile.collections[radar].id if radar in profile.collections else radar
+    options = profile.job.of(memory, profile.machine.worker_cores, chosen.s1_tolerance, at_back_end)
     members: dict[str, Any] = {"job_options": options} if profile.job.within == "job_options" else options
     if profile.job.plan is not None:
         members = {**members, "plan": profile.job.plan}
@@ -152,6 +156,7 @@ def tile_request(
         "memory_mb": memory,
         "orbit": chosen.orbit,
         "s1_coefficient": chosen.cube_settings(recipe).s1_coefficient,
+        "s1_tolerance": chosen.s1_tolerance,
     }
     return JobRequest(
         token,

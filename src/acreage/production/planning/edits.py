@@ -59,8 +59,9 @@ def find_edits(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> tuple[Edit,
     edits: list[Edit] = []
     there: list[str] = []
     problems: list[str] = []
-    for tile, present in zip(tiles(ledger), rows_of(tiles(ledger), names), strict=True):
+    for tile in tiles(ledger):
         there.append(tile.id)
+        (present,) = rows_of([tile], names)
         if (row := given.get(tile.id)) is not None:
             _compare(tile, present, row, names, edits, problems)
     _check_ids(given, there)
@@ -107,9 +108,11 @@ def _compare(
     edits: list[Edit],
     problems: list[str],
 ) -> None:
-    for name in FIXED:
-        if name in row and not _same(present[name], row[name]):
-            problems.append(f"{name} of {tile.id} follows from the plan and may not be edited")
+    problems += [
+        f"{name} of {tile.id} follows from the plan and may not be edited"
+        for name in FIXED
+        if name in row and not _same(present[name], row[name])
+    ]
     full = {name: row.get(name, present[name]) for name in EDITABLE}
     stated = plain(row.get(CHECK))
     if stated == plain(check_of(full)):

@@ -12,7 +12,7 @@ from acreage.croptype.orbits import check_orbit
 from acreage.production.areas import Area
 from acreage.production.ledger.values import BackEndRecord, TileRecord, TileState
 from acreage.production.planning.choices import chosen_orbit, chosen_tolerance
-from acreage.production.planning.costs import common_currency, costed, load_of
+from acreage.production.planning.costs import ALL_COLUMNS, common_currency, costed, load_of
 from acreage.production.planning.cropland import cropland_shares
 from acreage.production.planning.estimates import (
     SHIPPED,
@@ -25,6 +25,7 @@ from acreage.production.planning.kept import Kept
 from acreage.production.planning.observations import Observed, observations
 from acreage.production.planning.outside import check_within
 from acreage.production.planning.places import Place, find_places
+from acreage.production.planning.priorities import check_priority
 from acreage.production.profiles import Profile
 from acreage.production.tile_job import Recipe, TileSettings
 from acreage.production.tiles import Tile, TileGrid, UtmGrid
@@ -123,6 +124,7 @@ def make_plan(
     """
     currency = common_currency(profiles)
     check_orbit(options.orbit)
+    check_priority(options.priority, ALL_COLUMNS)
     clock = _Stopwatch()
     tiles = grid.covering(area.geometry)
     if not tiles:
@@ -149,6 +151,11 @@ def make_plan(
     states = [_by_share(share, options.least_share) for share in shares]
     mapped = [p for p, (state, _) in zip(places, states, strict=True) if state is TileState.WAITING]
     found = _observed(mapped, recipe, sources, kept, tell)
+    if mapped and not any(o.s2 or o.s1 for by_name in found.values() for o in by_name.values()):
+        raise InvalidInput(
+            f"No catalog has a product of {recipe.season} over the {len(mapped)} tiles with cropland.",
+            hint="Check the season and the catalogs.",
+        )
     clock.lap("products")
     drafts = [
         _draft(place, share, state, reason, found.get(place.tile.id, {}), recipe, options)

@@ -68,10 +68,8 @@ def write_table(ledger: Ledger, out: Path, *, overwrite: bool = False) -> int:
         return _write_csv(rows, columns(names), out)
     frame = pd.DataFrame(list(rows), columns=list(columns(names)))
     corners = zip(frame["left"], frame["bottom"], frame["right"], frame["top"], strict=True)
-    shapes = [
-        Tile(i, crs, bounds).outline
-        for i, crs, bounds in zip(frame["id"], frame["crs"], corners, strict=True)
-    ]
+    places = zip(frame["id"], frame["crs"], corners, strict=True)
+    shapes = [Tile(tile_id, crs, bounds).outline for tile_id, crs, bounds in places]
     with whole_file(out) as part:
         gpd.GeoDataFrame(frame, geometry=shapes, crs="EPSG:4326").to_parquet(part, index=False)
     return len(frame)
@@ -91,7 +89,7 @@ def rows_of(records: Iterable[TileRecord], names: Sequence[str]) -> Iterator[dic
 def check_of(row: Mapping[str, Any]) -> str:
     """The digest of what may be edited of a row."""
     text = "\x1f".join(plain(row.get(name)) for name in EDITABLE)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"c{hashlib.sha256(text.encode()).hexdigest()[:11]}"  # no program takes it for a number
 
 
 def plain(value: Any) -> str:
