@@ -169,9 +169,9 @@ def test_two_runners_share_one_ledger_and_one_of_them_is_killed(killable: Killab
 def test_300_kills_of_the_runner(folder: Path) -> None:
     with simulated_servers(folder, [4, 4]) as servers:
         production = Killable(folder / "production", servers, transient=0.15, deterministic=0.02)
-        number = int(os.environ.get("ACREAGE_KILLED_TILES", "600"))
+        number = int(os.environ.get("ACREAGE_KILLED_TILES", "900"))
         production.make(number, 1.0, 4)
-        amid, seconds = run_with_kills(production, 300, seed=2, every_s=3.0)
+        amid, seconds = run_with_kills(production, 300, seed=2, every_s=1.5)
         states = production.check(number)
         jobs = sum(s.started().total() for s in servers)
     print(f"\n{amid} of 300 kills met work; {dict(states)}; {jobs} jobs; {seconds:.0f} s")
