@@ -49,6 +49,7 @@ def continent(folder: Path, tiles: int, back_ends: int) -> Simulated:
             parallel=PLACES,
             told=PLACES,
             price=0.001,
+            forgets=True,
             made=made,
             started=started,
             finished=finished,

@@ -282,15 +282,13 @@ def test_a_download_that_was_damaged_is_made_again_and_a_product_that_stays_wron
     cut = [ProductWrong("The file is cut off.", again=True) for _ in range(9)]
     assert isinstance(production.products, FakeProducts)
     production.products.wrong = {production.tiles[0].id: cut[:2], production.tiles[1].id: cut[2:]}
-    one = production.servers["one"]
-    one.fetch = lambda remote_id, folder: one._results(one._job(remote_id), folder)  # type: ignore[method-assign]
     production.run()
     assert production.tile(0).state is TileState.DONE
     assert production.tile(1).state is TileState.HELD
     assert production.attempts(1)[0].error_class == "damaged"
     assert len(cut[2:]) - len(production.products.wrong[production.tiles[1].id]) == 4
     assert production.tile(2).state is TileState.DONE
-    assert set(one.started.values()) == {1}
+    assert set(production.servers["one"].started.values()) == {1}
 
 
 def test_a_back_end_that_takes_fewer_jobs_than_it_tells_gets_no_more_than_that(folder: Path) -> None:
