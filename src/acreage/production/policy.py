@@ -124,7 +124,7 @@ class Decision:
 
 _MEMORY = (
     r"out.?of.?memory|\bOOM|MemoryError|memory ?(limit|budget)|exceed\w* .{0,30}memory|heap space"
-    r"|exit (code|status) 137|SIGKILL|cannot allocate|memory runs out"
+    r"|exit (code|status):?( is)? 137|SIGKILL|cannot allocate|memory runs out"
 )
 _TRANSIENT = (
     r"tim(e|ed)[ -]?out|connection (was )?(reset|refused|closed|aborted|lost)|temporar|unavailable|try again"
