@@ -289,10 +289,8 @@ def make_items(folder: Path, archive: Path, area: str) -> dict[str, int]:
             first = sorted(p for p in (archive / kind).rglob("*.json") if p.name != "collection.json")[0]
             template = json.loads(first.read_text()) | {"collection": kind}
             # Names and times of the template's own acquisition.
-            own = ("s2:", "created", "updated")
-            kept = {k: v for k, v in template["properties"].items() if not k.startswith(own)}
-            more = {"s2:processing_baseline": "05.09"} if kind == "sentinel-2-l2a" else {}
-            template["properties"] = kept | more
+            properties = template["properties"]
+            template["properties"] = {k: v for k, v in properties.items() if "2019" not in str(v)}
             part = path.with_suffix(".part")
             items = generate(orjson.dumps(template), area)
             arrow.to_parquet(arrow.parse_stac_items_to_arrow(items, chunk_size=4000), part)

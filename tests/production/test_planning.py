@@ -99,7 +99,8 @@ def test_products_of_each_tile_are_those_of_a_search_of_its_own(tmp_path: Path) 
     area = find_area("3,50,6,51.5")
     places = find_places(TileGrid(20_000).covering(area.geometry), area)
     catalog = _catalog()
-    found = observations(catalog, "here", places, SEASON, SETTINGS, Kept())
+    found, unusable = observations(catalog, "here", places, SEASON, SETTINGS, Kept())
+    assert unusable.number == 0
     asked = len(catalog.asked)
     assert asked <= 2 * 2 * 4  # two collections, two months, blocks of 500 km
     start, end = SEASON.interval

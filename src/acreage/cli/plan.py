@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -255,7 +256,7 @@ def _asked(planned: Planned, profiles: dict[str, Profile], recipe: Recipe, conso
         told = "nothing of cost" if found.cost_factor is None else f"{found.cost_factor:.2f} times the cost"
         console.print(f"{record.name} says of {found.jobs} sample jobs: {told} that was estimated.")
         records.append(found.applied(record))
-    return Planned(planned.tiles, tuple(records), planned.model, planned.currency, planned.seconds)
+    return replace(planned, back_ends=tuple(records))
 
 
 @contextmanager
