@@ -1,7 +1,7 @@
 """Whole continents on a virtual clock: how near to the ideal schedule, in how much memory, at what price.
 
-`.venv/bin/python -m pytest -m proof -s tests/production/test_large_runs.py` prints what docs/production-run.md
-tells.
+`.venv/bin/python -m pytest -m proof -s tests/production/test_large_runs.py` prints what
+docs/production-run.md tells.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_jobs_at_once_are_learnt_from_the_queue() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "action"),
     [
-        ("The job's process was killed by SIGKILL, as the system does when memory runs out.", "", "more memory"),
+        ("The job's process was killed by SIGKILL, as when memory runs out.", "", "more memory"),
         ("java.lang.OutOfMemoryError: Java heap space", "", "more memory"),
         ("Container killed on request. Exit code is 137", "", "more memory"),
         ("There is nothing.", "NoDataAvailable", "hold"),
