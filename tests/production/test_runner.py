@@ -1,4 +1,4 @@
-"""The runner on simulated back ends and a virtual clock: what is sent and paid, and what becomes of trouble."""
+"""The runner on simulated back ends and a virtual clock: what is sent, paid, and what becomes of trouble."""
 
 from __future__ import annotations
 
