@@ -356,7 +356,7 @@ def test_a_full_disk_pauses_the_run_and_nothing_is_lost(folder: Path) -> None:
     one.wrong["fetch"] = lambda: (_ for _ in ()).throw(WriteFailed("The system refused: no space left."))
     production.run(seconds=5_000)
     assert "no space left" in control(production.ledger)["paused"]
-    assert production.count(TileState.WORKING) == 2
+    assert production.count(TileState.WORKING) >= 2
     one.wrong.clear()
     set_control(production.ledger, production.clock.now(), {"paused": None})
     production.run()
