@@ -21,10 +21,10 @@ from acreage.backend.database.tables import JobRow
 from acreage.backend.disk import Disk
 from acreage.backend.jobs.dispatcher import Dispatcher, DispatcherLimits
 from acreage.backend.jobs.folder import JobFolder, JobSpec
-from acreage.core.instances import Instances
 from acreage.backend.jobs.store import JobStore
 from acreage.core.database import Database
 from acreage.core.errors import ProcessUnsupported
+from acreage.core.instances import Instances
 from acreage.core.tariff import Tariff
 
 ROOT = Path(__file__).resolve().parents[2]

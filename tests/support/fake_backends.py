@@ -127,6 +127,7 @@ class FakeBackEnd:
         told: that its API tells.
         refuses_over: jobs that it takes, waiting ones included; None: any number.
         price: of a core-second.
+        forgets: whether a job is gone once its results or log were fetched: a long run shall not need memory.
         wrong: by a call's name, what goes wrong before it; by `after` and its name, after it.
         made, started, finished: jobs, by tile.
         paid: for them.
@@ -140,6 +141,7 @@ class FakeBackEnd:
     told: int | None = None
     refuses_over: int | None = None
     price: float = 0.0
+    forgets: bool = False
     wrong: dict[str, Callable[[], None]] = field(default_factory=dict)
     made: Counter[str] = field(default_factory=Counter)
     started: Counter[str] = field(default_factory=Counter)
@@ -208,14 +210,15 @@ class FakeBackEnd:
     def logs(self, remote_id: str) -> tuple[LogLine, ...]:
         with self._call("logs"):
             job = self._job(remote_id)
-            if job.status == "error":
-                del self.jobs[remote_id]  # nobody asks again, and a long run shall not need memory for it
+            if job.status == "error" and self.forgets:
+                del self.jobs[remote_id]
             return (LogLine("info", "The job began."), LogLine("error", job.fate.message))
 
     def fetch(self, remote_id: str, folder: Path) -> Fetched:
         with self._call("fetch"):
             job = self._job(remote_id)
-            self.jobs.pop(remote_id)
+            if self.forgets:
+                del self.jobs[remote_id]
             return self._results(job, folder)
 
     def cancel(self, remote_id: str) -> None:

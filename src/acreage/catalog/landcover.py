@@ -88,9 +88,13 @@ def class_counts(
         )
     ranked = sorted((i for i in found.items if band in i.rasters), key=lambda i: (i.rank, i.id))
     tally: dict[int, _Tally] = defaultdict(lambda: _Tally(tuple(codes)))
+    areas: dict[str, tuple[_Area, ...]] = {}  # by the files' CRS, which is one as a rule
     for number, item in enumerate(ranked):
         earlier = [i.rasters[band].box for i in ranked[:number]]
-        _count_item(item, band, boxes, earlier, max_resolution, tally)
+        grid = item.rasters[band].box.grid
+        if grid.crs not in areas:
+            areas[grid.crs] = tuple(_area(box, grid) for box in boxes)
+        _count_item(item, band, areas[grid.crs], earlier, max_resolution, tally)
     return tuple(tally[n].result() for n in range(len(boxes)))
 
 
@@ -124,17 +128,13 @@ def _degrees(box: Box) -> Bounds:
 def _count_item(
     item: SourceItem,
     band: str,
-    boxes: Sequence[Box],
+    areas: Sequence[_Area],
     earlier: Sequence[Box],
     max_resolution: float | None,
     tally: Mapping[int, _Tally],
 ) -> None:
     raster = item.rasters[band]
-    mine = [
-        (n, area)
-        for n, area in enumerate(_area(box, raster.box.grid) for box in boxes)
-        if not area.window(raster.box).is_empty
-    ]
+    mine = [(n, area) for n, area in enumerate(areas) if not area.window(raster.box).is_empty]
     if not mine:
         return
     try:

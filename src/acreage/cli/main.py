@@ -59,6 +59,10 @@ COMMANDS: Mapping[str, CommandAt] = {
         "acreage.cli.plan:plan_command",
         "Plan a production: tiles, cropland, products, cost and order, as a ledger that people may edit.",
     ),
+    "run": CommandAt(
+        "acreage.cli.run:run_command",
+        "Make the tiles of a production on its back ends, until none is left; or tell a run what to do.",
+    ),
     "status": CommandAt(
         "acreage.cli.status:status",
         "Tell where a production stands: states, back ends, failures by cause; a map; a tile's history.",

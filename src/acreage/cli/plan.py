@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -122,12 +123,12 @@ def plan_command(
         return
     if load is not None or export is not None:
         raise InvalidInput("--area makes a new plan, --load and --export need one that is there.")
-    where = _results(production, results)
     if has_ledger(production):
         raise OutputExists(
             f"The production {shown(production)} is there already.",
             hint="Change it with --load, or name another folder.",
         )
+    where = _results(production, results)
     if season is None or model is None or backends is None:
         raise InvalidInput("A new plan needs --season, --model and --backends.")
     profiles = read_profiles(backends)
@@ -255,7 +256,7 @@ def _asked(planned: Planned, profiles: dict[str, Profile], recipe: Recipe, conso
         told = "nothing of cost" if found.cost_factor is None else f"{found.cost_factor:.2f} times the cost"
         console.print(f"{record.name} says of {found.jobs} sample jobs: {told} that was estimated.")
         records.append(found.applied(record))
-    return Planned(planned.tiles, tuple(records), planned.model, planned.currency, planned.seconds)
+    return replace(planned, back_ends=tuple(records))
 
 
 @contextmanager

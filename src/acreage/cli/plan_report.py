@@ -34,6 +34,10 @@ def print_planned(planned: Planned, console: Console) -> None:
     """How the plan was made."""
     took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in planned.seconds.items())
     console.print(f"{len(planned.tiles):,} tiles planned ({took}).")
+    for name, bad in planned.unusable.items():
+        if bad.number:
+            told = f"{name}: {bad.number:,} products of its catalog cannot be used, the first: {bad.first}"
+            console.print(told, style="yellow", markup=False, soft_wrap=True)
     model = planned.model
     if model.samples:
         console.print(

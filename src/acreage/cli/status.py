@@ -127,6 +127,7 @@ def _history(ledger: Ledger, tile_id: str, console: Console) -> None:
     table = Table(title="History", title_justify="left")
     for name in ("when", "what", "attempt", "back end", "text"):
         table.add_column(name, overflow="fold")
+    table.add_row(_when(ledger.production.created), "planned", "", "", Text(f"priority {found.priority:g}"))
     for event in history(ledger, tile_id):
         number = "" if event.attempt is None else str(event.attempt)
         table.add_row(_when(event.at), event.kind, number, event.backend or "", Text(event.text))

@@ -93,7 +93,8 @@ def make_engine(address: str, **options: Any) -> Engine:
         url = url_of(address)
         mine = {} if url.drivername.startswith("sqlite") else options
         # Parameters of statements are what users sent: they have no place in a log.
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, **mine)
+        remote = not url.drivername.startswith("sqlite")  # a file needs no asking whether it is there
+        engine = create_engine(url, pool_pre_ping=remote, hide_parameters=True, **mine)
     except (ArgumentError, ImportError, ValueError) as error:
         raise InvalidInput(
             "The address of the database cannot be used.",

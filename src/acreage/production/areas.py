@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -81,8 +80,8 @@ def country_shapes(codes: Sequence[str]) -> dict[str, BaseGeometry]:
     table = _codes()
     wanted = {name: code for name, code in table.items() if code in codes}
     wanted |= {code: code for code in codes if code not in wanted.values()}
-    names = ", ".join("'{}'".format(n.replace("'", "''")) for n in wanted)
-    frame = _atlas(where=f"name IN ({names})")
+    frame = _atlas()
+    frame = frame[frame["name"].isin(list(wanted))]
     found: dict[str, list[BaseGeometry]] = {}
     for name, shape in zip(frame["name"], frame.geometry, strict=True):
         found.setdefault(wanted[name], []).append(shapely.make_valid(shape))
@@ -91,13 +90,17 @@ def country_shapes(codes: Sequence[str]) -> dict[str, BaseGeometry]:
 
 def countries_around(geometry: BaseGeometry) -> dict[str, BaseGeometry]:
     """Borders of the countries whose bounds meet those of a shape, as `country_shapes` has them."""
-    frame = _atlas(bbox=geometry.bounds)
-    return country_shapes([_codes().get(name) or name for name in frame["name"]]) if len(frame) else {}
+    frame = _atlas()
+    west, south, east, north = geometry.bounds
+    near = frame.cx[west:east, south:north]
+    return country_shapes(sorted({_codes().get(name) or name for name in near["name"]}))
 
 
-def _atlas(**chosen: Any) -> gpd.GeoDataFrame:
+@functools.cache
+def _atlas() -> gpd.GeoDataFrame:
+    """All countries: reading them takes longer than all that is asked of them."""
     atlas = gzip.decompress((_DATA / _ATLAS).read_bytes())
-    return gpd.read_file(io.BytesIO(atlas), layer="countries", **chosen)
+    return gpd.read_file(io.BytesIO(atlas), layer="countries")
 
 
 @functools.cache

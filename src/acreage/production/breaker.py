@@ -40,9 +40,9 @@ class Breaker:
         """Whether a call may be made: any while closed, one trial when its time has come."""
         return not self.is_quiet(now) and (self.until is None or now >= self.until)
 
-    def succeeded(self) -> Breaker:
-        """After an answer that was one."""
-        if not self.failures and self.until is None:
+    def succeeded(self, now: float) -> Breaker:
+        """After an answer that was one; those to calls from before it opened do not close it."""
+        if (not self.failures and self.until is None) or (self.until is not None and now < self.until):
             return self
         return replace(self, failures=0, opened=0, until=None)
 

@@ -78,6 +78,7 @@ class Failures:
             self._is_full(health, now)
         elif action is Action.BREAK:
             self.break_(health, now, decision.wait_s, failure.text)
+            job.due = job.due if job.may_run else now  # it goes elsewhere at once
         elif action is Action.PAUSE:
             self.pause(failure.text)
         elif action is Action.FETCH_AGAIN:
@@ -103,16 +104,17 @@ class Failures:
 
     def well(self, health: Health, now: float) -> None:
         """A back end gave an answer that was one."""
-        was_open = health.breaker.is_open
-        health.breaker = health.breaker.succeeded()
-        if was_open and health.record.state is BackEndState.BROKEN:
+        health.breaker = health.breaker.succeeded(now)
+        if not health.breaker.is_open and health.record.state is BackEndState.BROKEN:
             facts = {"state": BackEndState.OPEN, "until": None, "note": ""}
             health.record = set_back_end(self.ledger, health.name, now, "answers again", **facts)  # type: ignore[arg-type]
 
     def break_(self, health: Health, now: float, seconds: float, why: str) -> None:
         """Send nothing to a back end for a time."""
+        known = health.breaker.until is not None and now < health.breaker.until
         health.breaker = health.breaker.open_for(now, seconds)
-        self._told_broken(health, now, why)
+        if not known:
+            self._told_broken(health, now, why)
 
     def _told_broken(self, health: Health, now: float, why: str) -> None:
         until = health.breaker.until

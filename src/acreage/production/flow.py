@@ -79,6 +79,7 @@ class Flow:
         number = job.attempt.id
         for jobs in (self.jobs, self.due, self.running[job.attempt.backend]):
             jobs.pop(number, None)
+        self.healths[job.attempt.backend].live = len(self.running[job.attempt.backend])
 
     def _sort(self, job: LiveJob) -> None:
         """Put a job where its step belongs."""
@@ -91,6 +92,7 @@ class Flow:
         else:
             running.pop(number, None)
             self.due[number] = job
+        self.healths[job.attempt.backend].live = len(running)
 
     # --- calls ---
 

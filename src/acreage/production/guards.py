@@ -51,7 +51,7 @@ class Controls:
 
 
 def control_value(name: str, text: str) -> float | None:
-    """What a person sets a control to; None: no limit.
+    """What a person sets a control to; None: as the plan has it.
 
     Raises:
         InvalidInput: there is no such control, or it cannot be that.
@@ -67,7 +67,9 @@ def control_value(name: str, text: str) -> float | None:
     except ValueError:
         value = -1.0
     if not (0 <= value < float("inf")) or (name == PACE and value == 0):
-        raise InvalidInput(f"{name} cannot be {text!r}.", hint="Give a number above 0, or none for no limit.")
+        raise InvalidInput(
+            f"{name} cannot be {text!r}.", hint="Give a number above 0, or none for what was planned."
+        )
     if name == FAILURE_SHARE and value > 1:
         raise InvalidInput(f"{name} cannot be {text!r}.", hint="It is a share: 0 to 1.")
     return value

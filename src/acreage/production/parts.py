@@ -63,7 +63,7 @@ class RunSettings:
     """
 
     lease_s: float = 120.0
-    settle_s: float = 30.0
+    settle_s: float = 60.0
     control_s: float = 2.0
     look_s: tuple[float, float] = (5.0, 60.0)
     idle_s: float = 15.0

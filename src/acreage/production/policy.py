@@ -70,6 +70,16 @@ class Rule:
     most_s: float = 3600.0
     share: bool = True
 
+    @property
+    def told(self) -> str:
+        """The row in words."""
+        of = " or ".join(self.kinds) or "anything else"
+        if self.text:
+            of = f"{of.replace('anything else', 'any')}, with the text {self.text}"
+        times = "" if self.times is None else f" {self.times} times, then {self.then}"
+        wait = f", after {self.wait_s:g} s, doubled up to {self.most_s:g} s" if self.wait_s else ""
+        return f"{self.stage}: {self.name} ({of}): {self.action}{times}{wait}"
+
     def fits(self, failure: Failure) -> bool:
         """Whether the row is about such a failure."""
         if self.stage != failure.stage or (self.kinds and failure.kind not in self.kinds):
@@ -114,7 +124,7 @@ class Decision:
 
 _MEMORY = (
     r"out.?of.?memory|\bOOM|MemoryError|memory ?(limit|budget)|exceed\w* .{0,30}memory|heap space"
-    r"|exit (code|status) 137|SIGKILL|cannot allocate|memory runs out"
+    r"|exit (code|status):?( is)? 137|SIGKILL|cannot allocate|memory runs out"
 )
 _TRANSIENT = (
     r"tim(e|ed)[ -]?out|connection (was )?(reset|refused|closed|aborted|lost)|temporar|unavailable|try again"

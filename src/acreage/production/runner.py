@@ -7,16 +7,15 @@ memory alone: the process may be killed at any moment, and another goes on from 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from acreage.core.errors import AcreageError, LeaseLost
+from acreage.core.errors import LeaseLost
 from acreage.core.instances import Instances
-from acreage.production.backends import BackEnd, Limits
-from acreage.production.calls import Calls, Looked
+from acreage.production.backends import BackEnd
+from acreage.production.calls import Calls
 from acreage.production.clock import Clock
 from acreage.production.dispatch import Dispatch
 from acreage.production.failures import Failures
@@ -26,29 +25,14 @@ from acreage.production.health import Health
 from acreage.production.ledger.leases import claims_of, leave, renew, take_over
 from acreage.production.ledger.settings import back_ends, control, set_back_end, set_control
 from acreage.production.ledger.store import Ledger
-from acreage.production.ledger.values import BackEndState
 from acreage.production.live import LiveJob, Step
 from acreage.production.parts import JobMaker, Products, RunSettings
+from acreage.production.watch import About, Watch
 from acreage.production.work import Done, Pool
 
-_LOOK_SHARE = 0.02  # of the length of jobs, between two looks
 _RETRY_S = 2.0  # where the ledger cannot be written
 _LONGEST_S = 60.0
-_PROBE_S = 1800.0
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class About:
-    """Which back end a call is about that is about no job of it.
-
-    Attributes:
-        backend: its name.
-        what: `look`, `limits` or `discard`.
-    """
-
-    backend: str
-    what: str
 
 
 @dataclass
@@ -61,6 +45,7 @@ class Runner:
         clock, pool: where time passes and calls run.
         healths: of the back ends that it can reach.
         flow: its jobs.
+        watch: how back ends and their jobs are looked after.
         dispatch: gives tiles out.
         failures: the policy at work.
         calls: to back ends.
@@ -74,6 +59,7 @@ class Runner:
     pool: Pool
     healths: dict[str, Health]
     flow: Flow
+    watch: Watch
     dispatch: Dispatch
     failures: Failures
     calls: Calls
@@ -85,7 +71,6 @@ class Runner:
     _renew_at: float = 0.0
     _control_at: float = 0.0
     _dispatch_at: float = 0.0
-    _probe_at: dict[str, float] = field(default_factory=dict)
 
     # --- the loop ---
 
@@ -109,6 +94,7 @@ class Runner:
                 self.pool.wait(wait_s)
         finally:
             self.pool.close()
+            self.calls.mine_until = 0.0  # what is about to be sent is not sent any more
             leave(self.ledger, self.owner, self.clock.now())
             if self.instances is not None:
                 self.instances.leave(self.owner)
@@ -131,7 +117,7 @@ class Runner:
             self._read_controls(now)
         self._take_answers(now)
         for name, health in self.healths.items():
-            self._look_after(health, self.flow.running[name], now)
+            self.watch.look_after(health, self.flow.running[name], now)
         if now >= self._dispatch_at or self.dispatch.wanted:
             self._give_out(now)
         for job in list(self.flow.due.values()):
@@ -202,12 +188,13 @@ class Runner:
             health.refreshed(record)
             if learnt := health.unwritten():
                 health.record = set_back_end(self.ledger, record.name, now, **learnt)
-        share = self.failures.window.share()
-        if share is not None and share > self.controls.failure_share and not self.controls.paused:
-            self.pause(
-                f"{share:.0%} of the last {self.failures.window.number} attempts failed, over the limit of "
-                f"{self.controls.failure_share:.0%}"
-            )
+
+    def _judge(self) -> None:
+        """Pause where too many of the last attempts failed."""
+        share, limit = self.failures.window.share(), self.controls.failure_share
+        if share is not None and share > limit and not self.controls.paused:
+            number = self.failures.window.number
+            self.pause(f"{share:.0%} of the last {number} attempts failed, over the limit of {limit:.0%}")
 
     def pause(self, why: str) -> None:
         """Send nothing more until a person resumes the run."""
@@ -227,6 +214,7 @@ class Runner:
         while self._inbox:
             self._answer(self._inbox[0], now)
             self._inbox.pop(0)
+        self._judge()
 
     def _answer(self, done: Done, now: float) -> None:
         key = done.key
@@ -234,89 +222,12 @@ class Runner:
             job = self.flow.jobs.get(key.attempt)
             if job is not None and done.error is None and job.step is not Step.ACCEPT:
                 self.failures.well(self.healths[job.attempt.backend], now)
-            occupied = job is not None and job.occupies
             self.flow.answered(done, now)
-            if occupied and (job is None or not job.occupies or key.attempt not in self.flow.jobs):
-                self.dispatch.wanted = True
-        elif isinstance(key, About):
-            self._answer_about(self.healths[key.backend], key.what, done, now)
-
-    def _answer_about(self, health: Health, what: str, done: Done, now: float) -> None:
-        if what == "look":
-            health.looking = False
-        elif what == "limits":
-            health.probing = False
-        if done.error is not None:
-            if what == "discard":
-                _log.info("A job that is not needed stays at %s: %s", health.name, done.error)
-            self._call_failed(health, done.error, now)
-            return
-        self.failures.well(health, now)
-        if isinstance(done.value, Limits):
-            self._told(health, done.value, now)
-        elif isinstance(done.value, Looked):
-            before = len(self.flow.running[health.name])
-            self.flow.looked(health, done.value, now)
-            new = health.seen(done.value.jobs, now, self.settings.learn_s)
-            if new is not None:
-                self._set_parallel(health, new, now)
-            if len(self.flow.running[health.name]) != before:
-                self.dispatch.wanted = True
-
-    def _call_failed(self, health: Health, error: AcreageError, now: float) -> None:
-        self.failures.of_back_end(health, error, now)
-        kind = getattr(error, "kind", "")
-        if kind in ("unauthorized", "payment"):
-            self.failures.break_(health, now, 300.0, str(error))
-
-    def _told(self, health: Health, limits: Limits, now: float) -> None:
-        health.told = limits
-        if health.record.found_parallel is None and limits.parallel is not None:
-            self._set_parallel(health, max(1, limits.parallel), now)
-
-    def _set_parallel(self, health: Health, parallel: int, now: float) -> None:
-        text = f"takes {parallel} jobs at once"
-        health.record = set_back_end(self.ledger, health.name, now, text, found_parallel=parallel)
-        self.dispatch.wanted = True
-
-    # --- back ends ---
-
-    def _look_after(self, health: Health, following: Mapping[int, LiveJob], now: float) -> None:
-        """Look at a back end's jobs, or whether it answers again."""
-        health.live = len(following)
-        if health.record.state is BackEndState.OFF:
-            return
-        if health.breaker.is_open or now >= self._probe_at.get(health.name, 0.0):
-            if health.breaker.may_try(now) and not health.probing:
-                health.probing = True
-                self._probe_at[health.name] = now + _PROBE_S
-                self.pool.submit(health.name, About(health.name, "limits"), health.backend.limits)
-            if health.breaker.is_open:
-                return
-        if not health.is_callable(now):
-            return
-        if following and not health.looking and now >= health.look_at:
-            health.looking = True
-            health.look_at = now + self._look_every(following.values(), health)
-            wanted = frozenset(
-                j.attempt.remote_id for j in following.values() if j.attempt.remote_id is not None
-            )
-            call = partial(self.calls.look, health.backend, wanted)
-            self.pool.submit(health.name, About(health.name, "look"), call)
-        self._discard(health)
-
-    def _look_every(self, following: Collection[LiveJob], health: Health) -> float:
-        least, most = self.settings.look_s
-        mean = sum(j.tile.core_seconds for j in following) / len(following) * health.factor
-        return min(most, max(least, _LOOK_SHARE * mean))
-
-    def _discard(self, health: Health) -> None:
-        """Delete jobs that were made and are not needed."""
-        mine = [d for d in self.failures.discards if d[0] == health.name]
-        self.failures.discards[:] = [d for d in self.failures.discards if d[0] != health.name]
-        for _, token, remote_id in mine:
-            call = partial(self.calls.discard, health.backend, token, remote_id)
-            self.pool.submit(health.name, About(health.name, "discard"), call)
+            closed = key.attempt not in self.flow.jobs and key.step is not Step.ACCEPT
+            if closed or key.step in (Step.SETTLE, Step.EXPLAIN):
+                self.dispatch.wanted = True  # its place is free
+        elif isinstance(key, About) and self.watch.answered(key, done, now):
+            self.dispatch.wanted = True
 
     # --- tiles ---
 
@@ -381,7 +292,10 @@ def make_runner(
         health.needed(job.tile.memory_mb, attempt.peak_memory_mb)
 
     flow = Flow(ledger, pool, calls, healths, failures, settings, verified)
+    watch = Watch(ledger, pool, calls, healths, flow, failures, settings)
     dispatch = Dispatch(ledger, healths, settings)
-    runner = Runner(ledger, owner, clock, pool, healths, flow, dispatch, failures, calls, settings, instances)
+    runner = Runner(
+        ledger, owner, clock, pool, healths, flow, watch, dispatch, failures, calls, settings, instances
+    )
     failures.pause = runner.pause
     return runner

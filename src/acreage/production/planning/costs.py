@@ -111,6 +111,9 @@ COLUMNS = (
 """What a priority may be computed from, beside `s2_items` and `s1_items` (the most of any catalog)."""
 
 
+ALL_COLUMNS = (*COLUMNS, "s2_items", "s1_items")
+
+
 def table_of(tiles: Sequence[TileRecord]) -> pd.DataFrame:
     """Tiles as a table of numbers and texts, by id."""
     rows = [asdict(tile) for tile in tiles]

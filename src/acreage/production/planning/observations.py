@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
-from acreage.catalog.items import Bounds, Catalog, Interval, SourceItem
+from acreage.catalog.items import Bounds, Catalog, Interval, Search, SourceItem
 from acreage.core.temporal import Season, periods
-from acreage.croptype.orbits import DIRECTIONS, cover_of, footprint_of, radar_pass
+from acreage.croptype.orbits import DIRECTIONS, footprint_of, radar_pass
 from acreage.croptype.workflow import CubeSettings
 from acreage.production.planning.kept import Kept
 from acreage.production.planning.places import Place
@@ -26,6 +27,22 @@ BLOCK_M = 500_000.0
 """Side of the blocks that a catalog is asked for."""
 
 Tell = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Products that a catalog lists and that no job can use.
+
+    Attributes:
+        number: how often one was met; one over two blocks or months counts twice.
+        first: which, and why.
+    """
+
+    number: int = 0
+    first: str = ""
+
+    def __add__(self, other: Unusable) -> Unusable:
+        return Unusable(self.number + other.number, self.first or other.first)
 
 
 @dataclass(frozen=True)
@@ -52,8 +69,8 @@ def observations(
     settings: CubeSettings,
     kept: Kept,
     tell: Tell = lambda *_: None,
-) -> tuple[Observed, ...]:
-    """What a catalog holds over each tile.
+) -> tuple[tuple[Observed, ...], Unusable]:
+    """What a catalog holds over each tile, and what of it cannot be used.
 
     Args:
         catalog: to ask.
@@ -70,6 +87,7 @@ def observations(
     months = tuple(_months(season))
     blocks = _blocks(places)
     found: dict[str, Observed] = {}
+    unusable = Unusable()
     done, every = 0, len(blocks) * len(months) * 2
     for block in blocks:
         sums = [_Sum() for _ in block]
@@ -79,12 +97,13 @@ def observations(
             key = [name, settings.collections[:2], settings.s1_properties, text, [p.tile.id for p in block]]
             s2 = kept.asked(["s2", *key], partial(_optical, catalog, settings, block, bounds, month))
             s1 = kept.asked(["s1", *key], partial(_radar, catalog, settings, block, bounds, month))
-            for total, optical, radar in zip(sums, s2, s1, strict=True):
+            for total, optical, radar in zip(sums, s2["tiles"], s1["tiles"], strict=True):
                 total.add(optical, radar)
+            unusable += Unusable(*s2["unusable"]) + Unusable(*s1["unusable"])
             done += 2
             tell(done, every)
         found |= {place.tile.id: total.result() for place, total in zip(block, sums, strict=True)}
-    return tuple(found[place.tile.id] for place in places)
+    return tuple(found[place.tile.id] for place in places), unusable
 
 
 class _Sum:
@@ -109,41 +128,57 @@ class _Sum:
 
 def _optical(
     catalog: Catalog, settings: CubeSettings, block: Sequence[Place], bounds: Bounds, month: Interval
-) -> list[int]:
-    items = _search(catalog, settings.collections[0], bounds, month)
-    return [len(mine) for mine in _over(items, block)]
+) -> dict[str, Any]:
+    found = _search(catalog, settings.collections[0], settings.s2_bands[0], bounds, month)
+    _, at_tile, _, _ = _pairs(found.items, block)
+    numbers = np.bincount(at_tile, minlength=len(block))
+    return {"tiles": [int(n) for n in numbers], "unusable": _unusable(found)}
 
 
 def _radar(
     catalog: Catalog, settings: CubeSettings, block: Sequence[Place], bounds: Bounds, month: Interval
-) -> list[dict[str, Any]]:
-    items = _search(catalog, settings.collections[1], bounds, month)
-    passes = [(item, radar_pass(item, settings)) for item in items]
-    told = []
-    for place, mine in zip(block, _over([i for i, _ in passes], block), strict=True):
-        covers = cover_of([p for at in mine if (p := passes[at][1]) is not None], place.outline)
-        told.append({"items": len(mine), **{c.direction: [c.acquisitions, c.coverage] for c in covers}})
-    return told
+) -> dict[str, Any]:
+    found = _search(catalog, settings.collections[1], settings.s1_bands[0], bounds, month)
+    passes = [radar_pass(item, settings) for item in found.items]
+    at_item, at_tile, shapes, outlines = _pairs(found.items, block)
+    numbers = np.bincount(at_tile, minlength=len(block))
+    slices: dict[tuple[int, str, str], list[Any]] = defaultdict(list)
+    shared = shapely.intersection(shapes[at_item], outlines[at_tile])
+    for item, tile, part in zip(at_item, at_tile, shared, strict=True):
+        if (one := passes[item]) is not None:
+            slices[int(tile), one.direction, one.group].append(part)
+    whole = shapely.area(outlines)
+    told = [{"items": int(n), **{d: [0, 0.0] for d in DIRECTIONS}} for n in numbers]
+    for (tile, direction, _), parts in slices.items():
+        # Slices of one pass overlap; what both cover is covered once.
+        share = float((parts[0] if len(parts) == 1 else shapely.union_all(parts)).area / whole[tile])
+        if share > 0:
+            so_far: Any = told[tile][direction]
+            told[tile][direction] = [so_far[0] + 1, so_far[1] + share]
+    return {"tiles": told, "unusable": _unusable(found)}
 
 
-def _search(catalog: Catalog, collection: str, bounds: Bounds, month: Interval) -> tuple[SourceItem, ...]:
+def _unusable(found: Search) -> list[Any]:
+    first = next(iter(found.problems), None)
+    told = "" if first is None else f"{first.item}: {first.reason}"
+    return [len({p.item for p in found.problems}), told]
+
+
+def _search(catalog: Catalog, collection: str, band: str, bounds: Bounds, month: Interval) -> Search:
     # One band is enough to know that a product is there: its others are not resolved.
-    band = catalog.describe(collection).band_names[0]
-    return catalog.search(collection, bounds, month, bands=(band,)).items
+    return catalog.search(collection, bounds, month, bands=(band,))
 
 
-def _over(items: Sequence[SourceItem], block: Sequence[Place]) -> list[list[int]]:
-    """Which items share ground with each tile, by their positions."""
-    found: list[list[int]] = [[] for _ in block]
-    if not items:
-        return found
+def _pairs(
+    items: Sequence[SourceItem], block: Sequence[Place]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any], NDArray[Any]]:
+    """Positions of items and tiles that share ground, pair by pair; footprints and outlines in degrees."""
     outlines = np.array([place.outline for place in block], dtype=object)
-    shapes = np.array([footprint_of(item) for item in items], dtype=object)
+    shapes = np.empty(len(items), dtype=object)
+    shapes[:] = [footprint_of(item) for item in items]
     at_item, at_tile = shapely.STRtree(outlines).query(shapes, predicate="intersects")
     apart = shapely.touches(shapes[at_item], outlines[at_tile])
-    for item, tile in zip(at_item[~apart], at_tile[~apart], strict=True):
-        found[tile].append(int(item))
-    return found
+    return at_item[~apart], at_tile[~apart], shapes, outlines
 
 
 def _months(season: Season) -> Iterator[Interval]:

@@ -12,7 +12,7 @@ from acreage.croptype.orbits import check_orbit
 from acreage.production.areas import Area
 from acreage.production.ledger.values import BackEndRecord, TileRecord, TileState
 from acreage.production.planning.choices import chosen_orbit, chosen_tolerance
-from acreage.production.planning.costs import common_currency, costed, load_of
+from acreage.production.planning.costs import ALL_COLUMNS, common_currency, costed, load_of
 from acreage.production.planning.cropland import cropland_shares
 from acreage.production.planning.estimates import (
     SHIPPED,
@@ -22,9 +22,10 @@ from acreage.production.planning.estimates import (
     fit,
 )
 from acreage.production.planning.kept import Kept
-from acreage.production.planning.observations import Observed, observations
+from acreage.production.planning.observations import Observed, Unusable, observations
 from acreage.production.planning.outside import check_within
 from acreage.production.planning.places import Place, find_places
+from acreage.production.planning.priorities import check_priority
 from acreage.production.profiles import Profile
 from acreage.production.tile_job import Recipe, TileSettings
 from acreage.production.tiles import Tile, TileGrid, UtmGrid
@@ -83,6 +84,7 @@ class Planned:
         back_ends: with what is expected of their prices and speeds.
         model: of the jobs' needs.
         currency: of all costs.
+        unusable: products that catalogs list and no job can use, by the back end that was asked first.
         seconds: what each part of planning took.
     """
 
@@ -90,6 +92,7 @@ class Planned:
     back_ends: tuple[BackEndRecord, ...]
     model: JobModel
     currency: str
+    unusable: Mapping[str, Unusable] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -123,6 +126,7 @@ def make_plan(
     """
     currency = common_currency(profiles)
     check_orbit(options.orbit)
+    check_priority(options.priority, ALL_COLUMNS)
     clock = _Stopwatch()
     tiles = grid.covering(area.geometry)
     if not tiles:
@@ -148,7 +152,12 @@ def make_plan(
     clock.lap("cropland")
     states = [_by_share(share, options.least_share) for share in shares]
     mapped = [p for p, (state, _) in zip(places, states, strict=True) if state is TileState.WAITING]
-    found = _observed(mapped, recipe, sources, kept, tell)
+    found, unusable = _observed(mapped, recipe, sources, kept, tell)
+    if mapped and not any(o.s2 or o.s1 for by_name in found.values() for o in by_name.values()):
+        raise InvalidInput(
+            f"No catalog has a product of {recipe.season} over the {len(mapped)} tiles with cropland.",
+            hint="Check the season and the catalogs.",
+        )
     clock.lap("products")
     drafts = [
         _draft(place, share, state, reason, found.get(place.tile.id, {}), recipe, options)
@@ -156,7 +165,7 @@ def make_plan(
     ]
     model = _model(drafts, recipe, profiles, options, sampler, tell)
     clock.lap("samples")
-    return Planned(*costed(drafts, model, profiles, options.priority), model, currency, clock.laps)
+    return Planned(*costed(drafts, model, profiles, options.priority), model, currency, unusable, clock.laps)
 
 
 def _by_share(share: float | None, least: float) -> tuple[TileState, str]:
@@ -171,8 +180,9 @@ def _by_share(share: float | None, least: float) -> tuple[TileState, str]:
 
 def _observed(
     places: Sequence[Place], recipe: Recipe, sources: Sources, kept: Kept, tell: Tell
-) -> dict[str, dict[str, Observed]]:
-    """What each back end's catalog holds, by tile and back end; a catalog of several is asked once."""
+) -> tuple[dict[str, dict[str, Observed]], dict[str, Unusable]]:
+    """What each back end's catalog holds, by tile and back end, and what is unusable; each is asked once."""
+    unusable: dict[str, Unusable] = {}
     found: dict[str, dict[str, Observed]] = {place.tile.id: {} for place in places}
     distinct: dict[str, list[str]] = {}
     for name in sources.catalogs:
@@ -183,12 +193,12 @@ def _observed(
         def told(done: int, every: int, first: str = first) -> None:
             tell(f"Products, {first}", done, every)
 
-        seen = observations(
+        seen, unusable[first] = observations(
             catalog, sources.addresses[first], places, recipe.season, recipe.settings, kept, told
         )
         for place, observed in zip(places, seen, strict=True):
             found[place.tile.id] |= dict.fromkeys(names, observed)
-    return found
+    return found, unusable
 
 
 def _draft(

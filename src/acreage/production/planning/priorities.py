@@ -63,6 +63,15 @@ def priorities(table: pd.DataFrame, expression: str) -> tuple[float, ...]:
     return tuple(float(v) for v in values)
 
 
+def check_priority(expression: str, columns: Sequence[str]) -> None:
+    """Refuse what is no expression of the columns, before they are filled.
+
+    Raises:
+        InvalidInput: see `priorities`.
+    """
+    _checked(expression, columns)
+
+
 def _checked(expression: str, columns: Sequence[str]) -> list[str]:
     """The columns that it names."""
     if len(expression) > _LONGEST:
