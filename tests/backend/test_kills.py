@@ -197,12 +197,13 @@ def ended_of(server: Killable, tokens: list[str], known: int) -> int:
 
 def check(server: Killable, jobs: int, kills: int, seed: int) -> Told:
     rng, tokens = random.Random(seed), [server.login(name) for name in ACCOUNTS]
-    undisturbed = {}
+    undisturbed, began = {}, time.monotonic()
     for days in (5, 12, 20):
         job_id = submit(server, tokens[0], days)
         wait(server, [(tokens[0], job_id, days)], 300)
         undisturbed[days] = result(server, tokens[0], job_id)
     before = len(undisturbed)
+    lasts = (time.monotonic() - began) / before
     began, made = time.monotonic(), []
     for n in range(jobs):
         days = rng.choice(list(undisturbed))
@@ -210,14 +211,12 @@ def check(server: Killable, jobs: int, kills: int, seed: int) -> Told:
         made.append((token, submit(server, token, days), days))
     killed, ended = dict.fromkeys(("job", "server", "start"), 0), 0
     for n in range(kills):
-        # No kill shall meet a server that has nothing to do: where more than their share of three jobs in
-        # five have ended, kills come soon after a job began, and far apart otherwise.
+        # No kill shall meet a server that has nothing to do: they come sooner where more than their share of
+        # three jobs in five have ended. Most wait for a job to be there, some meet servers that start.
         ended = ended_of(server, tokens, ended + before) - before
-        if 5 * ended * kills > 3 * n * jobs:
-            server.wait_for_job(30)
-            time.sleep(rng.uniform(0, 1))
-        else:
-            time.sleep(rng.expovariate(0.4))
+        if rng.random() < 0.9:
+            server.wait_for_job(60)
+        time.sleep(rng.expovariate((3 if 5 * ended * kills > 3 * n * jobs else 1) / lasts))
         killed[server.kill(rng)] += 1
     # Asked after the last kill: no fewer were left at any kill.
     server.wait_until_up()
