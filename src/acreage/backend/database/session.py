@@ -67,7 +67,7 @@ def open_database(address: str) -> Database:
         address: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
 
     Raises:
-        InvalidInput: it cannot be reached, or was made by a later release.
+        InvalidInput: it cannot be reached, holds no Unicode, or was made by a later release.
     """
     try:
         url = url_of(address)
@@ -81,6 +81,7 @@ def open_database(address: str) -> Database:
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     try:
+        _check_encoding(engine)
         migrate(engine)
     except CommandError as error:
         found = revision_of(engine)
@@ -145,7 +146,23 @@ def installation_of(database: Database) -> str:
 
 
 def _options(driver: str) -> dict[str, Any]:
-    return {} if driver.startswith("sqlite") else {"pool_size": 10, "max_overflow": 20}
+    if driver.startswith("sqlite"):
+        return {}
+    # Without an encoding of our own, the driver gives bytes for the text of a database that has none.
+    return {"pool_size": 10, "max_overflow": 20, "connect_args": {"client_encoding": "utf8"}}
+
+
+def _check_encoding(engine: Engine) -> None:
+    if engine.dialect.name != "postgresql":
+        return
+    with engine.connect() as connection:
+        encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        engine.dispose()
+        raise InvalidInput(
+            f"The database's encoding is {encoding}, and must be UTF8.",
+            hint="Make another one: createdb --encoding=UTF8 --template=template0 NAME.",
+        )
 
 
 def _prepare_sqlite(engine: Engine) -> None:
