@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,8 @@ from tests.support.user_files import loaded
 
 from acreage.core.cube import Cube
 from acreage.engine.user_files import FolderWorkspace, UserFiles
-from acreage.engine.user_files.isolation import end_helper
 
 Load = Callable[..., Cube]
-
-
-@pytest.fixture(scope="module")
-def kept_helper() -> Iterator[None]:
-    """The helper that opens files serves a whole module: every run ends it, and starting one takes long."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acreage.engine.run.end_helper", lambda: None)
-        yield
-    end_helper()
 
 
 @pytest.fixture
