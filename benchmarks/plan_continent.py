@@ -221,7 +221,7 @@ def moved(template: bytes, name: str, square: dict[str, Any], moment: datetime, 
 
 
 def sentinel2(template: bytes, area: str) -> Iterator[Any]:
-    """Every five days, and half of the granules by a second orbit, too."""
+    """Every twenty days, half of the granules by two orbits: about a quarter of what there is."""
     letters = "ABCDEFGHJKLMNPQRSTUVWXYZ"
     places = [{**s, "size": (GRANULE, GRANULE)} for s in squares(area, GRANULE, GRANULE, (STEP, STEP))]
     moment = FIRST + timedelta(hours=10)
@@ -229,7 +229,7 @@ def sentinel2(template: bytes, area: str) -> Iterator[Any]:
         day = (moment - FIRST).days
         for number, place in enumerate(places):
             column, row = int(place["x"] // STEP), int(place["y"] // STEP)
-            if day % 5 in ((number + column) % 5, *([(number + column + 2) % 5] if column % 2 else [])):
+            if day % 20 in ((number + column) % 20, *([(number + column + 9) % 20] if column % 2 else [])):
                 code = f"{place['zone']}{letters[row % 20]}{letters[column]}{letters[row % 24]}"
                 name = f"S2A_{code}_{moment:%Y%m%d}_{number}_L2A"
                 yield moved(template, name, place, moment, **{"grid:code": f"MGRS-{code}"})
@@ -291,9 +291,13 @@ def make_items(folder: Path, archive: Path, area: str) -> dict[str, int]:
             # Names and times of the template's own acquisition.
             properties = template["properties"]
             template["properties"] = {k: v for k, v in properties.items() if "2019" not in str(v)}
+            facts = ("href", "proj:shape", "proj:transform", "raster:bands")
+            for name, asset in template["assets"].items():
+                template["assets"][name] = {k: v for k, v in asset.items() if k in facts}
             part = path.with_suffix(".part")
             items = generate(orjson.dumps(template), area)
-            arrow.to_parquet(arrow.parse_stac_items_to_arrow(items, chunk_size=4000), part)
+            batches = arrow.parse_stac_items_to_arrow(items, chunk_size=2000, schema="FirstBatch")
+            arrow.to_parquet(batches, part)
             part.replace(path)
         counts[collection] = count_rows(path)
     return counts

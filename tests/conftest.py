@@ -62,6 +62,17 @@ def _own_quarantine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     monkeypatch.setenv("ACREAGE_QUARANTINE", str(tmp_path_factory.mktemp("quarantine")))
 
 
+@pytest.fixture(scope="module")
+def kept_helper() -> Iterator[None]:
+    """The helper that opens users' files serves a module: every run ends it, and starting one takes long."""
+    from acreage.engine.user_files.isolation import end_helper
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acreage.engine.run.end_helper", lambda: None)
+        yield
+    end_helper()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data: $ACREAGE_REAL_DATA, or ../shared/data beside the checkout."""

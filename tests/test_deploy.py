@@ -1,9 +1,11 @@
-"""Container file, compose file and chart: what parsers and schemas can tell of them without running them."""
+"""Container file, compose file and chart: what parsers, schemas and Helm tell of them without a cluster."""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").r
 KNOWN = {f"{SERVER_PREFIX}{name.upper()}" for name in ServerSettings.model_fields} | {
     f"{PREFIX}{name.upper()}" for name in Settings.model_fields
 }
+HELM = ROOT / "build" / "helm" / "helm"
 PLACEHOLDER = re.compile(r"\{\{ \.(Values|Release)\.([A-Za-z.]+) \}\}")
 
 
@@ -101,6 +104,43 @@ def test_only_settings_that_exist_are_set(where: str) -> None:
 def test_what_the_chart_makes_is_known_to_kubernetes(name: str) -> None:
     version = kubernetes_validate.latest_version()
     kubernetes_validate.validate(rendered(CHART / "templates" / name), version, strict=True)
+
+
+@pytest.fixture
+def helm(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Documents that Helm makes of the chart, by name of the release and with values set."""
+    if not HELM.exists():
+        pytest.skip("no Helm: `make helm` puts it into build/helm (npm and an x86-64 machine are needed)")
+
+    def render(release: str, **values: str) -> list[dict[str, Any]]:
+        changes = [part for item in values.items() for part in ("--set-string", "=".join(item))]
+        own = {"HELM_CACHE_HOME": str(tmp_path), "HELM_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)}
+        command = [str(HELM), "template", release, str(CHART), *changes]
+        done = subprocess.run(command, capture_output=True, text=True, env=own)
+        assert done.returncode == 0, done.stderr
+        return list(yaml.safe_load_all(done.stdout))
+
+    return render
+
+
+def test_helm_makes_of_the_chart_what_is_checked_here(helm: Callable[..., list[dict[str, Any]]]) -> None:
+    made = {document["kind"]: document for document in helm("acreage")}
+    ours = [rendered(path) for path in (CHART / "templates").iterdir()]
+    assert made == {document["kind"]: document for document in ours}
+
+
+def test_helm_puts_values_where_they_belong(helm: Callable[..., list[dict[str, Any]]]) -> None:
+    documents = helm("fields", **{"image.tag": "2.0", "storage.size": "5Gi", "job.cores": "16"})
+    version = kubernetes_validate.latest_version()
+    for document in documents:
+        kubernetes_validate.validate(document, version, strict=True)
+        assert document["metadata"]["name"] == "fields"
+    (server,) = [d for d in documents if d["kind"] == "StatefulSet"]
+    (container,) = server["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example.org/acreage:2.0"
+    assert {"name": "ACREAGE_THREADS", "value": "16"} in container["env"]
+    (claim,) = server["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"] == {"storage": "5Gi"}
 
 
 def test_the_chart_keeps_what_the_sandboxes_need_and_nothing_more() -> None:

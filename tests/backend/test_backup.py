@@ -140,11 +140,11 @@ def test_nothing_is_overwritten_and_nothing_half_is_left(tmp_path: Path) -> None
     with pytest.raises(InvalidInput, match="Unset ACREAGE_SERVER_DATABASE"):
         restore(out, "postgresql://postgres@127.0.0.1:9/x", tmp_path / "new")
     (tmp_path / "torn.tar").write_bytes(out.read_bytes()[:3000])
-    with pytest.raises(InvalidInput, match="no whole backup"):
+    with pytest.raises(InvalidInput, match=r"no whole backup of acreage: it ends early"):
         restore(tmp_path / "torn.tar", None, tmp_path / "new")
     with tarfile.open(tmp_path / "other.tar", "w") as archive:
         archive.add(__file__, "about.txt")
-    with pytest.raises(InvalidInput, match="no whole backup"):
+    with pytest.raises(InvalidInput, match=r"no whole backup of acreage: it has no about\.json"):
         restore(tmp_path / "other.tar", None, tmp_path / "new")
     with database.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -173,4 +173,16 @@ def test_a_database_with_tables_is_not_restored_into(cluster: Cluster, tmp_path:
     with pytest.raises(InvalidInput, match="not empty"):
         restore(tmp_path / "b.tar", address, tmp_path / "new")
     database.close()
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"), [(b"", "it is empty"), (b"PK\x03\x04 or whatever" * 99, "it is no tar archive")]
+)
+def test_a_file_that_is_no_archive_is_refused_in_words(content: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "some.tar").write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
+        restore(tmp_path / "some.tar", None, tmp_path / "new")
+    assert caught.value.message == f"{tmp_path / 'some.tar'} is no whole backup of acreage: {what}."
+    assert "acreage backup" in (caught.value.hint or "")
     assert not (tmp_path / "new").exists()

@@ -320,6 +320,36 @@ def test_a_store_that_cannot_be_used_is_told_without_secrets(
             BucketAddress.of(address)
 
 
+def test_a_server_whose_bucket_cannot_be_read_is_not_ready(
+    bucket: Bucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acreage.backend.bucket._LOOK_EVERY_S", 0)
+    server = engineless(
+        tmp_path / "s", results=str(bucket.address), results_endpoint=s3.address, results_region=REGION
+    )
+    server.dispatcher.start()
+    try:
+        assert ask(server, "/ready").json() == {"status": "ok", "problems": {}, "warnings": {}}
+        s3.front.rule = lambda request: DENIED
+        answer = ask(server, "/ready")
+        assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+        assert answer.json()["problems"] == {"results": "the bucket cannot be read"}
+        s3.front.rule = lambda request: Fault(DENIED.answer, delay=10)
+        began = time.monotonic()
+        assert ask(server, "/ready").status_code == 503
+        assert time.monotonic() - began < 10, "a store that hangs is not waited for"
+        s3.front.rule = None
+        assert ask(server, "/ready").status_code == 200
+        asked = len(s3.front.requests)
+        monkeypatch.setattr("acreage.backend.bucket._LOOK_EVERY_S", 60)
+        assert ask(server, "/ready").status_code == 200
+        assert len(s3.front.requests) == asked
+    finally:
+        s3.front.rule = None
+        server.dispatcher.stop()
+        server.database.close()
+
+
 def test_ages_are_those_of_the_store(bucket: Bucket, tmp_path: Path) -> None:
     file = tmp_path / "a.tif"
     file.write_bytes(b"x")

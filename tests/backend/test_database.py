@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
+from tests.support.postgresql import Cluster
 
 from acreage.backend.database import session as sessions
 from acreage.backend.database.session import migrate, open_database
@@ -54,3 +55,10 @@ def test_a_database_that_cannot_be_used_is_an_error_without_its_password(wrong: 
     with pytest.raises(InvalidInput) as told:
         open_database(wrong)
     assert "sesame" not in str(told.value)
+
+
+def test_a_database_without_unicode_is_refused(cluster: Cluster) -> None:
+    ascii_only = ("--encoding=SQL_ASCII", "--locale=C", "--template=template0")
+    with pytest.raises(InvalidInput, match=r"encoding is SQL_ASCII, and must be UTF8") as told:
+        open_database(cluster.new_database(*ascii_only))
+    assert "createdb" in (told.value.hint or "")

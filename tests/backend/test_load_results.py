@@ -162,7 +162,8 @@ def test_what_is_not_finished_or_no_raster_is_told(server: Served, carla: str) -
     table = server.run_job(carla, saved(mean=True, file_format="netCDF"))
     answer = server.ask("POST", "/result", carla, json=loading(table))
     assert answer.json()["code"] == "FileContentInvalid"
-    assert "GTiff" in answer.json()["message"]
+    (name,) = server.ask("GET", f"/jobs/{table}/results", carla).json()["assets"]
+    assert f"Load the signed link of {name} by load_url with the format netCDF" in answer.json()["message"]
 
 
 def test_results_link_their_items(server: Served, carla: str, job: str) -> None:

@@ -39,6 +39,8 @@ from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 ROWS, COLUMNS = 20, 30
 
 

@@ -39,6 +39,8 @@ from acreage.udf.contract import UdfLimits
 from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 QUICK = Policy(attempts=1, backoff_s=0.01, patience_s=5.0, connect_timeout_s=2.0, read_timeout_s=2.0)
 Json = dict[str, Any]
 Change = Callable[[Json], Any]

@@ -37,6 +37,8 @@ from acreage.udf.contract import UdfLimits
 from acreage.udf.isolation import isolation_available
 from acreage.udf.runner import ProcessUdfRunner
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 ROWS, COLUMNS = 37, 45
 
 

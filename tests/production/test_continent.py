@@ -1,7 +1,7 @@
 """A small continent, produced for real by two servers of ours, while much goes wrong around them.
 
 `.venv/bin/python -m pytest -m proof -s tests/production/test_continent.py` prints what docs/back-ends.md
-tells; with `ACREAGE_CONTINENT=FOLDER` its ledger, products and pictures stay there.
+tells; with `CONTINENT_FOLDER=FOLDER` its ledger, products and pictures stay there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from acreage.production.ledger.tiles import tiles
 from acreage.production.ledger.values import AttemptState, TileState
 from acreage.production.tile_job import Recipe
 
-KEEP = "ACREAGE_CONTINENT"
+KEEP = "CONTINENT_FOLDER"
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(4 * 3600)]
 
 
@@ -101,7 +101,7 @@ def test_what_was_done_to_the_back_ends_is_in_the_history(continent: Continent) 
     texts = [e.text for e in events(continent.ledger)]
     assert any("checksum" in text for text in texts), "the damaged image was not seen"
     states = {e.kind for e in events(continent.ledger) if e.backend is not None}
-    assert {"claimed", "created", "started", "ended", "fetched", "verified"} <= states
+    assert {"claimed", "starting", "started", "ended", "verified", "damaged"} <= states
     pictures = continent.folder / "pictures"
     pictures.mkdir(exist_ok=True)
     draw_history(continent.ledger, pictures / "history.png", continent.marks)

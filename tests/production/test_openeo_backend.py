@@ -37,7 +37,7 @@ from acreage.udf.models import ModelCache
 from acreage.udf.runner import ProcessUdfRunner
 
 PASSWORD = "WEST_PASSWORD"
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def made(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Attempt,
     assert backend.find("made-0002") is None
     assert backend.state(job).status == "created"
     backend.start(job)
-    until = time.monotonic() + 300
+    until = time.monotonic() + 500
     while (told := backend.state(job)).status in ("queued", "running") and time.monotonic() < until:
         time.sleep(0.5)
     assert told.status == "finished", backend.logs(job)

@@ -20,7 +20,7 @@ from acreage.croptype.workflow import CubeSettings
 from acreage.production.areas import find_area
 from acreage.production.ledger.values import BackEndRecord, TileState
 from acreage.production.planning.choices import chosen_orbit, chosen_tolerance
-from acreage.production.planning.costs import common_currency
+from acreage.production.planning.costs import common_currency, load_of
 from acreage.production.planning.estimates import (
     JobModel,
     Load,
@@ -205,6 +205,12 @@ def test_less_cropland_takes_less_but_never_nothing() -> None:
     assert shares == sorted(shares)
     assert shares[0] > 0
     assert shares[-1] == 1.0
+
+
+def test_a_tile_of_20_km_has_four_million_pixels_of_10_m() -> None:
+    tile = tile_record(0, cropland_share=0.3, s2_items={"a": 7, "b": 9}, s1_items={"a": 4})
+    assert load_of(tile, 10.0) == Load(4.0, 0.3, 9, 4)
+    assert load_of(tile, 20.0).megapixels == 1.0
 
 
 def test_samples_stand_for_all() -> None:

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from acreage.core.errors import InvalidInput
-from acreage.production.profiles import CollectionWords, JobOptions, Machine, Profile, read_profiles, secret
+from acreage.production.logins import secret
+from acreage.production.profiles import CollectionWords, JobOptions, Machine, Profile, read_profiles
 from acreage.production.words import in_words_of, sent_words
 
 ROOT = Path(__file__).parents[2]

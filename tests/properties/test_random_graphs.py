@@ -61,24 +61,29 @@ def test_every_registered_process_is_drawn() -> None:
     assert drawn == set(process_ids()) - OF_FILES - OF_MODELS
 
 
+EXAMPLES = pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.proof)])
+
+
+@EXAMPLES
 @pytest.mark.parametrize("process_id", sorted(set(STEPS) - {"run_udf"}))
 def test_windowed_is_whole_for_every_process_on_cubes(
-    process_id: str, address: str, catalog: Catalog
+    process_id: str, examples: int, address: str, catalog: Catalog
 ) -> None:
-    @settings(max_examples=2, **DRAW_ONLY)
+    @settings(max_examples=examples, **DRAW_ONLY)
     @given(graph=graphs_with(process_id, catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert process_id in {n["process_id"] for n in graph.values()}
-        assert_windows_agree(graph, catalog, 7, window)
+        assert_windows_agree(graph, catalog, window)
 
     check()
 
 
+@EXAMPLES
 @pytest.mark.parametrize("process_id", sorted(PROCESSES))
 def test_windowed_is_whole_for_every_process_in_callbacks(
-    process_id: str, address: str, catalog: Catalog
+    process_id: str, examples: int, address: str, catalog: Catalog
 ) -> None:
-    @settings(max_examples=2, **DRAW_ONLY)
+    @settings(max_examples=examples, **DRAW_ONLY)
     @given(graph=graphs_calling(process_id, PROCESSES[process_id][0], catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, window)
@@ -98,7 +103,7 @@ def test_windowed_is_whole_for_user_defined_functions(
 
 
 def test_windowed_is_whole_for_random_graphs(address: str, catalog: Catalog) -> None:
-    @settings(max_examples=20, **DRAW_ONLY)
+    @settings(max_examples=12, **DRAW_ONLY)
     @given(graph=graphs(catalog, address), window=WINDOWS)
     def check(graph: Mapping[str, Any], window: int) -> None:
         assert_windows_agree(graph, catalog, 7, window)

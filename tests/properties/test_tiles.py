@@ -67,7 +67,7 @@ def assert_tiles_are_one_job(build: Build, area: Box, column: int, row: int, cat
     "build", [preprocessing(SEASON, SETTINGS), map_like(SEASON, SETTINGS)], ids=["cube", "map"]
 )
 def test_tiles_are_one_job(build: Build, catalog: Catalog) -> None:
-    @settings(max_examples=5, phases=[Phase.generate])
+    @settings(max_examples=3, phases=[Phase.generate])
     @given(areas())
     def check(drawn: tuple[Box, int, int]) -> None:
         assert_tiles_are_one_job(build, *drawn, catalog)

@@ -37,10 +37,10 @@ class Cluster:
     port: int
     programs: Path
 
-    def new_database(self) -> str:
-        """The address of a new, empty database."""
+    def new_database(self, *options: str) -> str:
+        """The address of a new, empty database; `options` of createdb."""
         name = f"test_{secrets.token_hex(6)}"
-        command = ["createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", name]
+        command = ["createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", *options, name]
         subprocess.run([self.programs / command[0], *command[1:]], check=True)
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 

@@ -43,6 +43,8 @@ from acreage.engine.plan import Context, WindowLog
 from acreage.engine.planner import make_plan
 from acreage.engine.user_files import FolderWorkspace, Limits, UserFiles, load_files
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 FORMATS = ("GTiff", "netCDF", "GeoJSON", "Parquet")
 
 

@@ -18,6 +18,8 @@ from affine import Affine
 from acreage.core.errors import FileContentInvalid, ProcessParameterInvalid
 from acreage.core.temporal import parse_instant
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 RNG = np.random.default_rng(5)
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 

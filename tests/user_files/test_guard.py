@@ -24,6 +24,8 @@ from acreage.core.cube import Cube
 from acreage.core.errors import AcreageError, AddressRefused
 from acreage.engine.user_files import UserFiles
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 QUICK = Policy(attempts=1, backoff_s=0.01, patience_s=5.0, connect_timeout_s=2.0, read_timeout_s=2.0)
 Json = dict[str, Any]
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 from tests.support.user_files import aborts, answers, hangs, takes_memory
+from tests.support.written import raster_meta, write
+from tests.user_files.conftest import Load
 
+from acreage.core.cube import Cube
 from acreage.core.errors import FileContentInvalid, FileSizeExceeded
 from acreage.engine.user_files import Limits
 from acreage.engine.user_files.isolation import opened_apart
@@ -26,3 +32,16 @@ def test_a_reader_that_ends_or_hangs_is_a_damaged_file(open_: Any, capfd: pytest
 def test_a_reader_that_takes_too_much_memory_is_refused() -> None:
     with pytest.raises(FileSizeExceeded, match=r"mine\.nc takes more memory"):
         opened_apart(takes_memory, "mine.nc", Limits(open_bytes=50_000_000), 100_000_000)
+
+
+def helpers() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if "isolation import serve" in " ".join(p.cmdline())]
+
+
+def test_the_process_has_ended_before_pixels_are_read(load: Load, tmp_path: Path) -> None:
+    meta = raster_meta("u1")
+    (path,) = write(Cube(np.ones(meta.shape, np.uint8), None, meta), "netCDF", tmp_path)
+    opened_apart(answers, "mine.nc", Limits())
+    assert len(helpers()) == 1
+    load("netCDF", path.name)
+    assert helpers() == []

@@ -17,6 +17,8 @@ from acreage.core.errors import AcreageError, NoDataAvailable
 from acreage.core.temporal import parse_instant
 from acreage.engine.user_files import FolderWorkspace, UserFiles
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 ADDRESS = "https://openeo.example/jobs/j-1/results"
 
 

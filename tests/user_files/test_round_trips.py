@@ -19,6 +19,8 @@ from acreage.core.errors import FormatUnsuitable
 from acreage.core.grid import Grid
 from acreage.engine.user_files import FolderWorkspace, UserFiles
 
+pytestmark = pytest.mark.usefixtures("kept_helper")
+
 
 def again(
     cube: Cube, name: str, window: int = WHOLE, write_options: Any = None, **options: Any

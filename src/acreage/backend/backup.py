@@ -239,8 +239,22 @@ def _unpacked(archive: Path, part: Path) -> dict[str, Any]:
             part.mkdir(parents=True, mode=0o700)
             tar.extractall(part, filter="data")
             return about
-    except (tarfile.TarError, KeyError, ValueError) as error:
-        raise InvalidInput(f"{archive} is no whole backup of acreage: {error}.") from error
+    except (tarfile.TarError, KeyError, ValueError, EOFError) as error:
+        raise InvalidInput(
+            f"{archive} is no whole backup of acreage: {_what_is_wrong(archive, error)}.",
+            hint="Name a file that `acreage backup` wrote, and copied whole.",
+        ) from error
+
+
+def _what_is_wrong(archive: Path, error: Exception) -> str:
+    """In our words: the library tells every format that it tried, and of members that it missed."""
+    if isinstance(error, tarfile.ReadError) and not tarfile.is_tarfile(archive):
+        return "it is empty" if not archive.stat().st_size else "it is no tar archive"
+    if isinstance(error, KeyError):
+        return f"it has no {_ABOUT} that says what it holds"
+    if isinstance(error, json.JSONDecodeError):
+        return f"its {_ABOUT} cannot be read"
+    return "it ends early, or holds what cannot be unpacked"
 
 
 def _reconciled(database: Database, storage: Storage) -> BackedUp:

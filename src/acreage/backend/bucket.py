@@ -6,6 +6,10 @@ result is there once the job's record names its place: what lies elsewhere is no
 
 from __future__ import annotations
 
+import logging
+import math
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,8 +27,12 @@ from acreage.core.errors import FileNotFound, InvalidInput
 OWNER = "acreage-installation"
 """Key that says whose the prefix is."""
 _ATTEMPTS, _CONNECT_S, _READ_S, _POOL = 5, 10, 60, 50
+_LOOK_S, _LOOK_EVERY_S = 2, 5
+"""Who asks whether it answers does not wait for long, and whoever asks often asks the store less often."""
 _DELETED_AT_ONCE = 1000
 _CHUNK = 1 << 18
+
+_log = logging.getLogger(__name__)
 
 Place = tuple[str, str]
 """Id of a job, and the place of one of its attempts."""
@@ -57,23 +65,26 @@ class Bucket:
 
     def __init__(self, address: BucketAddress) -> None:
         self.address = address
+        self._looking, self._looked, self._answers = threading.Lock(), -math.inf, True
         with told_as_ours(address, "reached"):
             session = boto3.Session(profile_name=address.profile, region_name=address.region)
-            self._client = session.client(
-                "s3",
-                endpoint_url=address.endpoint,
-                config=Config(
-                    signature_version="s3v4",
-                    retries={"max_attempts": _ATTEMPTS, "mode": "standard"},
-                    connect_timeout=_CONNECT_S,
-                    read_timeout=_READ_S,
-                    max_pool_connections=_POOL,
-                    # Other stores than AWS's know neither its checksums nor buckets as names of hosts.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                    s3={"addressing_style": "path"} if address.endpoint else {},
-                ),
-            )
+            self._client = _client(session, address, _ATTEMPTS, _CONNECT_S, _READ_S)
+            self._hasty = _client(session, address, 1, _LOOK_S, _LOOK_S)
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be read now, found out within seconds; the log says why not."""
+        with self._looking:
+            if time.monotonic() - self._looked > _LOOK_EVERY_S:
+                try:
+                    with told_as_ours(self.address, "read"):
+                        self._hasty.head_object(Bucket=self.address.bucket, Key=self._key(OWNER))
+                    self._answers = True
+                except (ResultStoreFailed, FileNotFound) as error:
+                    _log.error("The server is not ready: %s", error.message)
+                    self._answers = False
+                self._looked = time.monotonic()
+            return self._answers
 
     def claim(self, installation: str) -> None:
         """See that the bucket can be written, and that nobody else keeps results under the prefix.
@@ -249,6 +260,26 @@ class Bucket:
 
     def _key(self, *parts: str) -> str:
         return "/".join([*([self.address.prefix] if self.address.prefix else []), *parts])
+
+
+def _client(
+    session: boto3.Session, address: BucketAddress, attempts: int, connect_s: float, read_s: float
+) -> Any:
+    return session.client(
+        "s3",
+        endpoint_url=address.endpoint,
+        config=Config(
+            signature_version="s3v4",
+            retries={"max_attempts": attempts, "mode": "standard"},
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            max_pool_connections=_POOL,
+            # Other stores than AWS's know neither its checksums nor buckets as names of hosts.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"} if address.endpoint else {},
+        ),
+    )
 
 
 def _chunks(body: Any) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _AT_THE_STORE_S = 7 * 86400  # the longest that S3 signs for: a job may run for days
 _ID = re.compile(r"j-[0-9a-f]{10,60}")
 _PATH = re.compile(rf"/jobs/({_ID.pattern})/results(/canonical)?/?$")
+#: Formats that `load_url` reads, by the ends of the files that jobs save.
+_BY_LOAD_URL = {".nc": "netCDF", ".geojson": "GeoJSON", ".parquet": "Parquet"}
 #: Processes that load what an argument names.
 LOADERS = {"load_stac": ("url",), "load_ml_model": ("uri", "id")}
 
@@ -113,10 +115,7 @@ class JobResults:
                 f"Job {job.id} is {job.status}.", hint="Its results can be loaded once it is finished."
             )
         if not item_files(job.result or {}):
-            raise FileContentInvalid(
-                f"Job {job.id} has no results that can be loaded: only GeoTIFF is.",
-                hint="Save its result as GTiff, and run it again.",
-            )
+            raise _no_rasters(job)
         place = JobFolder(self.folder / job.id, job.attempt)
         stored, bucket = (job.result or {}).get("place"), self.bucket
         if not stored:
@@ -127,6 +126,18 @@ class JobResults:
                 hint="Those who run the server must set ACREAGE_SERVER_RESULTS as it was.",
             )
         return local_items(job, place, lambda name: bucket.signed(job.id, stored, name, _AT_THE_STORE_S))
+
+
+def _no_rasters(job: JobRow) -> FileContentInvalid:
+    """What to do with results that are no items: of some formats, load_url reads the file itself."""
+    names = [str(f["name"]) for f in (job.result or {}).get("files", ())]
+    told = f"Job {job.id} saved no GeoTIFF, and load_stac reads no other results"
+    told += f" ({', '.join(names[:3])})." if names else "."
+    for name in names:
+        if (of := _BY_LOAD_URL.get(PurePath(name).suffix.lower())) is not None:
+            hint = f"Load the signed link of {name} by load_url with the format {of}, or save it as GTiff."
+            return FileContentInvalid(told, hint=hint)
+    return FileContentInvalid(told, hint="Save its result as GTiff, and run it again.")
 
 
 def named_addresses(process: Mapping[str, Any]) -> Iterator[str]:

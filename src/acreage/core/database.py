@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -91,7 +91,9 @@ def make_engine(address: str, **options: Any) -> Engine:
     """
     try:
         url = url_of(address)
-        mine = {} if url.drivername.startswith("sqlite") else options
+        # Without an encoding of our own, the driver gives bytes for the text of a database that has none.
+        encoded = {**options, "connect_args": {"client_encoding": "utf8"}}
+        mine = {} if url.drivername.startswith("sqlite") else encoded
         # Parameters of statements are what users sent: they have no place in a log.
         remote = not url.drivername.startswith("sqlite")  # a file needs no asking whether it is there
         engine = create_engine(url, pool_pre_ping=remote, hide_parameters=True, **mine)
@@ -103,6 +105,25 @@ def make_engine(address: str, **options: Any) -> Engine:
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     return engine
+
+
+def check_encoding(engine: Engine) -> None:
+    """Refuse a PostgreSQL database that does not hold Unicode.
+
+    Raises:
+        InvalidInput: it has another encoding.
+        SQLAlchemyError: it cannot be reached.
+    """
+    if engine.dialect.name != "postgresql":
+        return
+    with engine.connect() as connection:
+        encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != "UTF8":
+        engine.dispose()
+        raise InvalidInput(
+            f"The database's encoding is {encoding}, and must be UTF8.",
+            hint="Make another one: createdb --encoding=UTF8 --template=template0 NAME.",
+        )
 
 
 def _prepare_sqlite(engine: Engine) -> None:

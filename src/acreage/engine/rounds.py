@@ -16,15 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from acreage.core.cube import Cube
+from acreage.core.cube import Cube, CubeMeta
 from acreage.core.grid import Box
 from acreage.core.inputs import AssetKey, InputAsset, ItemKey
 from acreage.core.udf import UdfRunner
 from acreage.engine.completeness import InputsUnaccounted, Ledger, account, concerns
+from acreage.engine.composites.model import Composite
 from acreage.engine.composites.task import MAPS, CompositeTask, is_plain_median
 from acreage.engine.derived import DerivedCube
 from acreage.engine.executors import Executor
 from acreage.engine.geometry_stage import AGGREGATE, aggregate_program, gathered, geometry_task
+from acreage.engine.halves import HalvesScratch
 from acreage.engine.memory import give_back_memory
 from acreage.engine.plan import Context, Fault, Plan, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program
@@ -276,15 +278,19 @@ class Rounds:
                 sizes = [len(steps) for steps in composite.periods]
                 places[target] = CountScratch.create(folder / str(target), meta, sizes)
             elif meta.is_raster:
-                # A median of integers is never NaN.
-                whole = composite is not None and self.plan.nodes[composite.source].meta.dtype.kind in "iu"
-                medians = composite is not None and all(
-                    s.reducer is None or is_plain_median(s.reducer) for s in composite.sinks
-                )
-                places[target] = ScratchCube.create(
-                    folder / str(target), meta, nan_is_null=whole and medians and meta.dtype.kind == "f"
-                )
+                places[target] = self._raster_place(composite, meta, folder / str(target))
         return places
+
+    def _raster_place(self, composite: Composite | None, meta: CubeMeta, folder: Path) -> Stored:
+        if composite is None or not all(
+            s.reducer is None or is_plain_median(s.reducer) for s in composite.sinks
+        ):
+            return ScratchCube.create(folder, meta)
+        source = self.plan.nodes[composite.source].meta.dtype
+        if source.kind == "u" and source.itemsize <= 2 and meta.dtype == np.float32:
+            return HalvesScratch.create(folder, meta)
+        # A median of integers is never NaN.
+        return ScratchCube.create(folder, meta, nan_is_null=source.kind in "iu" and meta.dtype.kind == "f")
 
     def _run_geometries(
         self, number: int, stage: Stage, todo: Sequence[int], given: Mapping[int, Stored]

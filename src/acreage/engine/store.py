@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from acreage.core.arrays import Array, BoolArray, null_like
 from acreage.core.cube import Cube, CubeMeta
 from acreage.core.errors import ScratchFailed
 from acreage.core.grid import Box
+from acreage.engine.scratch_files import Place, make_files, place_of, put, take
 from acreage.processes.convert import owned
 
 
@@ -43,11 +43,8 @@ class ScratchCube:
         """
         cube = ScratchCube(folder, meta, nan_is_null)
         sizes = {"values": meta.size * meta.dtype.itemsize}
-        _make_files(folder, sizes if nan_is_null else {**sizes, "valid": meta.size})
+        make_files(folder, sizes if nan_is_null else {**sizes, "valid": meta.size})
         return cube
-
-    def _map(self, name: str, dtype: Any) -> np.memmap[Any, Any]:
-        return np.memmap(self.folder / name, dtype=dtype, mode="r+", shape=self.meta.shape)
 
     def write(self, cube: Cube, at: Mapping[str, int] | None = None) -> None:
         """Put a piece in its place.
@@ -58,10 +55,10 @@ class ScratchCube:
         """
         if cube.values.size == 0:
             return
-        index = self._index(cube.meta.box, at or {})
-        self._map("values", self.meta.dtype)[index] = cube.values
+        place = place_of(self.meta, cube.meta.box, at or {})
+        self._put("values", place, cube.values.astype(self.meta.dtype, copy=False))
         if not self.nan_is_null:
-            self._map("valid", np.bool_)[index] = True if cube.valid is None else cube.valid
+            self._put("valid", place, np.ones(cube.values.shape, bool) if cube.valid is None else cube.valid)
 
     def write_plane(self, values: Array, valid: BoolArray | None, box: Box, at: Mapping[str, int]) -> None:
         """Put one label of every other dimension in its place.
@@ -74,69 +71,27 @@ class ScratchCube:
         """
         if not values.size:
             return
-        index = self._index(box, at)
-        self._put("values", index, values.astype(self.meta.dtype, copy=False))
+        place = place_of(self.meta, box, at)
+        shape = (*(1,) * (len(self.meta.dims) - 2), *values.shape)
+        self._put("values", place, values.astype(self.meta.dtype, copy=False).reshape(shape))
         if not self.nan_is_null:
-            self._put("valid", index, ~np.isnan(values) if valid is None else valid)
+            known = ~np.isnan(values) if valid is None else valid
+            self._put("valid", place, known.reshape(shape))
 
-    def _put(self, name: str, index: tuple[Any, ...], plane: Array) -> None:
-        """Write (rows, columns); whole rows by one call, which is cheaper than touching mapped pages."""
-        rows, columns = index[-2:]
-        height, width = self.meta.shape[-2:]
-        if columns != slice(0, width):
-            shape = (*(1,) * (len(self.meta.dims) - 2), *plane.shape)
-            self._map(name, plane.dtype)[index] = plane.reshape(shape)
-            return
-        number = int(np.ravel_multi_index([s.start for s in index[:-2]], self.meta.shape[:-2]))
-        data = memoryview(np.ascontiguousarray(plane).data).cast("B")
-        place = (number * height + rows.start) * width * plane.itemsize
-        with open(self.folder / name, "r+b", buffering=0) as file:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(file.fileno(), data[done:], place + done)
+    def _put(self, name: str, place: Place, piece: Array) -> None:
+        put(self.folder / name, self.meta.shape, place, piece)
 
     def read(self, box: Box | None) -> Cube:
         """A piece, copied into memory."""
         meta = self.meta if box is None else self.meta.with_box(box)
         if meta.size == 0:
             return Cube(np.full(meta.shape, null_like(meta.dtype), meta.dtype), None, meta)
-        index = self._index(box, {})
-        values = self._take("values", self.meta.dtype, index, meta)
+        place, shape = place_of(self.meta, box, {}), self.meta.shape
+        values = take(self.folder / "values", self.meta.dtype, shape, place)
         if self.nan_is_null:
             valid = ~np.isnan(values)
             return Cube(values, None if valid.all() else valid, meta)
-        return owned(values, self._take("valid", np.dtype(bool), index, meta), meta)
-
-    def _take(self, name: str, dtype: np.dtype[Any], index: Any, meta: CubeMeta) -> Array:
-        """A piece; of whole rows by plain reading, which is cheaper than mapping pages and copying them."""
-        whole = self.meta.box
-        if whole is None or meta.names[-2:] != ("y", "x") or index[-1] not in (..., slice(0, whole.width)):
-            return np.array(self._map(name, dtype)[index])
-        if index == (...,):
-            return np.array(self._map(name, dtype)[index])
-        found = np.empty(meta.shape, dtype)
-        planes = memoryview(found.reshape(-1).data).cast("B")
-        size = int(np.prod(meta.shape[-2:])) * dtype.itemsize
-        step, start = whole.size * dtype.itemsize, index[-2].start * whole.width * dtype.itemsize
-        with open(self.folder / name, "rb", buffering=0) as file:
-            for number in range(found.size * dtype.itemsize // size):
-                part = planes[number * size : (number + 1) * size]
-                done = 0
-                while done < size:
-                    got = os.preadv(file.fileno(), [part[done:]], number * step + start + done)
-                    if got == 0:
-                        raise ScratchFailed(f"{self.folder / name} is shorter than it was made.")
-                    done += got
-        return found
-
-    def _index(self, box: Box | None, at: Mapping[str, int]) -> Any:
-        if box is None or self.meta.box is None:
-            return (...,)
-        rows, columns = box.slices_in(self.meta.box)
-        places = {name: slice(n, n + 1) for name, n in at.items()}
-        return tuple(
-            places.get(d.name, {"y": rows, "x": columns}.get(d.type, slice(None))) for d in self.meta.dims
-        )
+        return owned(values, take(self.folder / "valid", np.dtype(bool), shape, place), meta)
 
 
 @dataclass(frozen=True)
@@ -170,7 +125,7 @@ class CountScratch:
         """
         dtype = np.min_scalar_type(max(periods, default=0))
         made = CountScratch(folder, meta, len(periods), dtype)
-        _make_files(folder, {"counts": len(periods) * meta.size * dtype.itemsize})
+        make_files(folder, {"counts": len(periods) * meta.size * dtype.itemsize})
         return made
 
     def _map(self) -> np.memmap[Any, Any]:
@@ -241,30 +196,3 @@ def scratch_folder(parent: Path | None) -> Iterator[Path]:
         ) from error
     with folder as name:
         yield Path(name)
-
-
-def _make_files(folder: Path, sizes: Mapping[str, int]) -> None:
-    """Files of zeros of these sizes in a new folder.
-
-    Raises:
-        ScratchFailed: there is no room for them.
-    """
-    try:
-        folder.mkdir(parents=True)
-        for name, size in sizes.items():
-            with open(folder / name, "wb") as file:
-                _reserve(file, max(size, 1))
-    except OSError as error:
-        raise ScratchFailed(
-            f"{sum(sizes.values()) / 1e6:,.1f} MB of intermediate results do not fit in "
-            f"{folder.parent.parent}: {error.strerror or error}.",
-            hint="Make room, or name a folder with more of it in ACREAGE_SCRATCH.",
-        ) from error
-
-
-def _reserve(file: IO[bytes], size: int) -> None:
-    """Take the space now: a full disk kills a process that writes to a mapped sparse file."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, size)
-    else:
-        file.truncate(size)

@@ -24,6 +24,7 @@ from acreage.catalog.headers import is_local
 from acreage.catalog.items import Raster
 from acreage.core.arrays import Array
 from acreage.core.grid import Box, Grid
+from acreage.engine.float_predictor import undo_float_predictor
 
 _FILES = 4096  # headers that are kept
 _DECOMPRESS: Mapping[int, Callable[..., Any]] = {
@@ -119,6 +120,8 @@ class TiledFile:
                 return pixels
             if self.predictor == 2:
                 return np.asarray(_UNDO[2](pixels, axis=-1, out=pixels))
+            if self.dtype == np.float32:
+                return undo_float_predictor(pixels)
             return np.asarray(_UNDO[3](pixels, axis=-1))
         except (OSError, RuntimeError, ValueError) as error:  # imagecodecs raises RuntimeErrors of its own
             raise NotSimple(str(error)) from error

@@ -6,8 +6,9 @@ import requests
 from openeo.rest.connection import Connection
 from requests.adapters import HTTPAdapter
 
+from acreage.production.logins import BasicLogin, ClientLogin, RefreshLogin, secret
 from acreage.production.openeo_failures import LastAnswer
-from acreage.production.profiles import BasicLogin, ClientLogin, Profile, RefreshLogin, secret
+from acreage.production.profiles import Profile
 
 _AT_ONCE = 32
 """Connections that are kept open to one back end."""

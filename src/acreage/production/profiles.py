@@ -6,15 +6,12 @@ A YAML file holds one profile a back end (docs/back-ends.md). It names environme
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     HttpUrl,
     NonNegativeFloat,
@@ -27,72 +24,15 @@ from pydantic import (
 
 from acreage.core.errors import InvalidInput
 from acreage.core.tariff import Tariff
+from acreage.production.logins import Login, NoLogin, Part
 
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Scalar = str | int | float | bool
 _HINT = "docs/back-ends.md tells of every key."
 _SIZES = {"mb": 1e6, "gb": 1e9, "mib": 2.0**20, "gib": 2.0**30}
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class NoLogin(_Part):
-    """A back end that asks for no login."""
-
-    kind: Literal["none"] = "none"
-
-
-class BasicLogin(_Part):
-    """Name and password.
-
-    Attributes:
-        username: of the account.
-        password_variable: environment variable with the password.
-    """
-
-    kind: Literal["basic"]
-    username: str
-    password_variable: Variable
-
-
-class ClientLogin(_Part):
-    """OpenID Connect's client credentials: a machine's account.
-
-    Attributes:
-        provider: id of the provider at the back end; its default where it is not given.
-        client_id: of the account.
-        client_secret_variable: environment variable with the secret.
-    """
-
-    kind: Literal["oidc-client"]
-    provider: str | None = None
-    client_id: str
-    client_secret_variable: Variable
-
-
-class RefreshLogin(_Part):
-    """OpenID Connect's refresh token of a person who logged in before.
-
-    Attributes:
-        provider: id of the provider at the back end; its default where it is not given.
-        client_id: that the token was given to; the provider's default client where it is not given.
-        refresh_token_variable: environment variable with the token; without it, the token that the openEO
-            client stored when the person logged in with `openeo-auth`.
-    """
-
-    kind: Literal["oidc-refresh"]
-    provider: str | None = None
-    client_id: str | None = None
-    refresh_token_variable: Variable | None = None
-
-
-Login = Annotated[NoLogin | BasicLogin | ClientLogin | RefreshLogin, Field(discriminator="kind")]
-
-
-class PropertyWords(_Part):
+class PropertyWords(Part):
     """How a property of items is called, and its values.
 
     Attributes:
@@ -104,7 +44,7 @@ class PropertyWords(_Part):
     values: dict[str, Scalar] = Field(default_factory=dict)
 
 
-class CollectionWords(_Part):
+class CollectionWords(Part):
     """How a collection is called, and what it has.
 
     Attributes:
@@ -125,7 +65,7 @@ class CollectionWords(_Part):
         return bands
 
 
-class JobOptions(_Part):
+class JobOptions(Part):
     """What jobs are sent with.
 
     Attributes:
@@ -179,7 +119,7 @@ class JobOptions(_Part):
         return found
 
 
-class ModelByAddress(_Part):
+class ModelByAddress(Part):
     """The model lies where the back end fetches it.
 
     Attributes:
@@ -199,7 +139,7 @@ class ModelByAddress(_Part):
         return href
 
 
-class ModelByUpload(_Part):
+class ModelByUpload(Part):
     """The model is uploaded into the account's files at the back end, once.
 
     Attributes:
@@ -215,7 +155,7 @@ class ModelByUpload(_Part):
 ModelPlace = Annotated[ModelByAddress | ModelByUpload, Field(discriminator="kind")]
 
 
-class Machine(_Part):
+class Machine(Part):
     """The shape of a back end's machines, into which workers are packed; a worker runs one tile's job.
 
     Attributes:
@@ -250,7 +190,7 @@ class Machine(_Part):
         return min(self.cores // self.worker_cores, self.memory_mb // worker_memory_mb)
 
 
-class Prices(_Part):
+class Prices(Part):
     """As `acreage.core.tariff.Tariff`."""
 
     currency: str = "credits"
@@ -265,7 +205,7 @@ class Prices(_Part):
         return Tariff(**self.model_dump())
 
 
-class Profile(_Part):
+class Profile(Part):
     """A back end.
 
     Attributes:
@@ -327,7 +267,7 @@ class Profile(_Part):
             ) from error
 
 
-class _File(_Part):
+class _File(Part):
     backends: dict[Name, Profile] = Field(min_length=1)
 
 
@@ -349,21 +289,6 @@ def read_profiles(path: Path) -> dict[str, Profile]:
         raise InvalidInput(
             f"The back ends' profiles {path} cannot be used: {_problems(error)}.", hint=_HINT
         ) from error
-
-
-def secret(variable: str, backend: str) -> str:
-    """The value of an environment variable that a profile names.
-
-    Raises:
-        InvalidInput: it is not set.
-    """
-    value = os.environ.get(variable)
-    if not value:
-        raise InvalidInput(
-            f"The profile of back end {backend} names the environment variable {variable}, which is not set.",
-            hint="Set it where the runner is started.",
-        )
-    return value
 
 
 def _problems(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from acreage import __version__
 from acreage.backend.database.tables import InstallationRow
-from acreage.core.database import Database, make_engine
+from acreage.core.database import Database, check_encoding, make_engine
 from acreage.core.errors import InvalidInput
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -28,10 +28,11 @@ def open_database(address: str) -> Database:
         address: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`.
 
     Raises:
-        InvalidInput: it cannot be reached, or was made by a later release.
+        InvalidInput: it cannot be reached, holds no Unicode, or was made by a later release.
     """
     engine = make_engine(address, pool_size=10, max_overflow=20)
     try:
+        check_encoding(engine)
         migrate(engine)
     except CommandError as error:
         found = revision_of(engine)

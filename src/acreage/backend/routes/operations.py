@@ -23,7 +23,7 @@ def health() -> dict[str, Any]:
 
 @router.get("/ready")
 def ready(server: ServerPart, response: Response) -> dict[str, Any]:
-    """Whether database, storage and dispatcher do their work."""
+    """Whether database, storage, dispatcher and the bucket of results do their work."""
     problems, warnings = {}, {}
     try:
         server.jobs.counts()
@@ -40,6 +40,8 @@ def ready(server: ServerPart, response: Response) -> dict[str, Any]:
         short = is_full(error)
         if not short:
             problems["storage"] = str(error.strerror)
+    if server.bucket is not None and not server.bucket.answers:
+        problems["results"] = "the bucket cannot be read"
     if short:
         # What is there can still be had: who asks must not be turned away.
         warnings["storage"] = f"{server.disk.free / 1e6:,.0f} MB are free: no job is begun."

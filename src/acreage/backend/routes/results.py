@@ -19,6 +19,8 @@ from acreage.backend.storage import user_path
 from acreage.core.errors import FileNotFound
 
 _AT_THE_STORE_S = 3600
+_SIGNED = {"assets": "{}", "items": "item {}"}
+"""What is signed of a name, by the part of the results that it belongs to: no link is good for another."""
 router = APIRouter(tags=["jobs"])
 
 
@@ -57,14 +59,10 @@ def _results(
         )
 
     def href(name: str) -> str:
-        signed = server.signer.sign(user_id, job_id, str(found.attempt), name, expires=expires)
-        query = {"user": user_id, "attempt": str(found.attempt), **signed}
-        return address(request, "jobs", job_id, "results", "assets", name, **query)
+        return _signed_address(request, server, found, "assets", name, expires)
 
     def item_address(name: str) -> str:
-        signed = server.signer.sign(user_id, job_id, str(found.attempt), f"item {name}", expires=expires)
-        query = {"user": user_id, "attempt": str(found.attempt), **signed}
-        return address(request, "jobs", job_id, "results", "items", name, **query)
+        return _signed_address(request, server, found, "items", name, expires)
 
     own = address(request, "jobs", job_id, "results")
     signed = server.signer.sign(user_id, job_id, "", "", expires=expires)
@@ -112,17 +110,13 @@ def item(
     signature: str,
 ) -> dict[str, Any]:
     """The STAC item of a file of the results, by a signed link; its own link expires with it."""
-    server.signer.check(expires, signature, user, job_id, str(attempt), f"item {name}")
+    server.signer.check(expires, signature, user, job_id, str(attempt), _SIGNED["items"].format(name))
     job = server.jobs.get(user, job_id)
     _refuse_expired(job)
     file = next((f for f in item_files(job.result or {}) if f["name"] == name), None)
     if file is None or job.attempt != attempt:
         raise FileNotFound(f"Job {job_id} has no file {name!r}.", hint="It may have been computed anew.")
-    signed = server.signer.sign(user, job_id, str(attempt), name, expires=expires)
-    query = {"user": user, "attempt": str(attempt), **signed}
-    href = address(request, "jobs", job_id, "results", "assets", name, **query)
-    again = {"user": user, "attempt": str(attempt), "expires": expires, "signature": signature}
-    own = address(request, "jobs", job_id, "results", "items", name, **again)
+    href, own = (_signed_address(request, server, job, of, name, expires) for of in _SIGNED)
     return item_document(job, file, href, [link("self", own, type="application/geo+json")])
 
 
@@ -139,7 +133,7 @@ def asset(
     signature: str,
 ) -> Response:
     """A file of the results, by a signed link."""
-    server.signer.check(expires, signature, user, job_id, str(attempt), name)
+    server.signer.check(expires, signature, user, job_id, str(attempt), _SIGNED["assets"].format(name))
     job = server.jobs.get(user, job_id)
     _refuse_expired(job)
     absent = FileNotFound(f"Job {job_id} has no file {name!r}.", hint="It may have been computed anew.")
@@ -152,6 +146,15 @@ def asset(
     if not path.is_file():
         raise absent
     return FileResponse(path, media_type=media_type(name), filename=name)
+
+
+def _signed_address(
+    request: Request, server: Server, job: JobRow, part: str, name: str, expires: str | None
+) -> str:
+    """The signed link to a file of the results, or to its STAC item (see `_SIGNED`)."""
+    what = job.user_id, job.id, str(job.attempt), _SIGNED[part].format(name)
+    query = {"user": job.user_id, "attempt": str(job.attempt), **server.signer.sign(*what, expires=expires)}
+    return address(request, "jobs", job.id, "results", part, name, **query)
 
 
 def _refuse_expired(job: JobRow) -> None:

@@ -1,13 +1,21 @@
 """Compiled loops that sample and sort in one pass, segment by segment of a row.
 
-The arithmetic of samples is that of `gather_kernels`, that of medians that of `processes.kernels`.
+The arithmetic of samples is that of `gather_kernels`, that of medians that of `processes.kernels`. Loops over
+the pixels of a segment are given whole arrays and places in them: to hand a part of an array to a function
+counts references to it, which took as long as some dozen pixels.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from acreage.engine.composites.typed_kernels import clean_value, mark_nans, middle_of, write_value
+from acreage.engine.composites.typed_kernels import (
+    clean_value,
+    mark_nans,
+    middle_of,
+    middle_of_all,
+    write_value,
+)
 from acreage.processes.kernels import compiled
 
 
@@ -43,31 +51,42 @@ def segment_bounds(offset, shape, width, segment, bounds):  # type: ignore[no-un
 
 
 @compiled
-def pick(keep, shape, segment, counts, positions):  # type: ignore[no-untyped-def]
-    """List the kept pixels of every segment.
+def pick(keep, shape, segment, totals, places, counts, columns):  # type: ignore[no-untyped-def]
+    """List the pixels of every segment that any image keeps, and which of those each image keeps.
 
     Args:
         keep: (n, pixels of the window).
         shape: (rows, columns) of the window.
         segment: pixels of a segment, at most 256.
-        counts: (n, rows, segments) uint16, written: kept pixels of a segment.
-        positions: (n, pixels of the window) uint8, written: from a segment's first pixel on, the kept ones'
-            places in it; what follows them is left over.
+        totals: (rows, segments) uint16, written: pixels of a segment that any image keeps.
+        places: (pixels of the window) uint8, written: from a segment's first pixel on, their places in it;
+            what follows them is left over.
+        counts: (n, rows, segments) uint16, written: pixels of a segment that an image keeps.
+        columns: (n, pixels of the window) uint8, written: from a segment's first pixel on, which of the
+            segment's listed pixels the image keeps; what follows them is left over.
     """
-    for k in range(keep.shape[0]):
-        for r in range(shape[0]):
-            for s in range(counts.shape[2]):
-                first = r * shape[1] + s * segment
-                size = min(segment, shape[1] - s * segment)
-                here, found = keep[k, first : first + size], positions[k, first : first + size]
-                number = 0
+    kept = np.empty(segment, np.bool_)
+    for r in range(shape[0]):
+        for s in range(totals.shape[1]):
+            first = r * shape[1] + s * segment
+            size = min(segment, shape[1] - s * segment)
+            for j in range(size):
+                kept[j] = False
+            for k in range(keep.shape[0]):
                 for j in range(size):
-                    # Written in any case: a branch would be guessed wrong at every edge.
-                    found[number] = j
-                    number += here[j]
-                    if number == size:
-                        break
-                counts[k, r, s] = number
+                    kept[j] |= keep[k, first + j]
+            number = 0
+            for j in range(size):
+                # Written in any case: a branch would be guessed wrong at every edge.
+                places[first + number] = j
+                number += kept[j]
+            totals[r, s] = number
+            for k in range(keep.shape[0]):
+                found = 0
+                for c in range(number):
+                    columns[k, first + found] = c
+                    found += keep[k, first + places[first + c]]
+                counts[k, r, s] = found
 
 
 @compiled
@@ -90,64 +109,86 @@ def find_holes(words, rows_a_cell, words_a_cell, holes):  # type: ignore[no-unty
 
 
 @compiled
-def _clean(holes, bounds, cell):  # type: ignore[no-untyped-def]
-    for j in range(bounds[1] // cell, bounds[3] // cell + 1):
-        for i in range(bounds[0] // cell, bounds[2] // cell + 1):
-            if holes[j, i]:
+def _clean(holes, k, bounds, r, s, cell):  # type: ignore[no-untyped-def]
+    """Whether all that a segment samples of image `k` is valid."""
+    if bounds[r, s, 0] < 0:
+        return False
+    for j in range(bounds[r, s, 1] // cell, bounds[r, s, 3] // cell + 1):
+        for i in range(bounds[r, s, 0] // cell, bounds[r, s, 2] // cell + 1):
+            if holes[k, j, i]:
                 return False
     return True
 
 
 @compiled
-def _sort(block, comparators, width):  # type: ignore[no-untyped-def]
-    """Sort the columns of a block by a network of comparators."""
-    for k in range(comparators.shape[0]):
-        one = block[comparators[k, 0]]
-        two = block[comparators[k, 1]]
-        for j in range(width):
-            a = one[j]
-            b = two[j]
-            one[j] = a if a < b else b
-            two[j] = b if a < b else a
+def _sort(block, comparators, start, stop, width):  # type: ignore[no-untyped-def]
+    """Sort the columns of a block by a network, comparators `start` to `stop`."""
+    for n in range(start, stop):
+        one, two = np.uint64(comparators[n, 0]), np.uint64(comparators[n, 1])
+        for j in range(np.uint64(width)):
+            a = block[one, j]
+            b = block[two, j]
+            block[one, j] = a if a < b else b
+            block[two, j] = b if a < b else a
 
 
 @compiled
-def _sample_all(frame, width, offset, fraction_x, fraction_y, line):  # type: ignore[no-untyped-def]
-    """Sample all pixels of a segment; arguments as `_sample_picked`."""
-    for j in range(line.size):
-        line[j] = clean_value(frame, width, offset, fraction_x, fraction_y, j)  # type: ignore[no-untyped-call]
+def _sample_all(frames, k, width, offset, fraction_x, fraction_y, first, size, block, row):  # type: ignore[no-untyped-def]
+    """Sample all pixels of a segment, all neighbours valid; arguments as `_sample_some`."""
+    at, image, line = np.uint64(first), np.uint64(k), np.uint64(row)
+    for j in range(np.uint64(size)):
+        block[line, j] = clean_value(frames, image, width, offset, fraction_x, fraction_y, at + j)  # type: ignore[no-untyped-call]
 
 
 @compiled
-def _sample_picked(  # type: ignore[no-untyped-def]
-    frame, valid, clean, width, offset, fraction_x, fraction_y, picked, top, line, known
+def _sample_listed(  # type: ignore[no-untyped-def]
+    frames, k, width, offset, fraction_x, fraction_y, first, places, listed, block, row
 ):
-    """Sample some pixels of a segment; the others get `top`.
+    """Sample all listed pixels of a segment, all neighbours valid; arguments as `_sample_some`."""
+    at, image, line = np.uint64(first), np.uint64(k), np.uint64(row)
+    for c in range(np.uint64(listed)):
+        p = at + np.uint64(places[at + c])
+        block[line, c] = clean_value(frames, image, width, offset, fraction_x, fraction_y, p)  # type: ignore[no-untyped-call]
+
+
+@compiled
+def _sample_some(  # type: ignore[no-untyped-def]
+    frames, valid, k, clean, width, offset, fraction_x, fraction_y, first, places, listed, columns, number,
+    top, block, row, known
+):  # fmt: skip
+    """Sample some listed pixels of a segment; the others get `top`.
 
     Args:
-        frame, valid: of the image, flat; validity is looked at unless `clean`.
+        frames, valid: of all images, flat; validity is looked at unless `clean`.
+        k: the image.
         clean: all neighbours of all pixels of the segment are valid.
-        width: of the frame.
-        offset, fraction_x, fraction_y: of the segment's pixels.
-        picked: positions of those that are sampled.
-        top: the largest value of the frame's type.
-        line: (segment), written.
-        known: (segment), counts the samples that there are.
+        width: of a frame.
+        offset, fraction_x, fraction_y: of the window's pixels.
+        first: the segment's first pixel.
+        places, listed: of the segment's listed pixels (`pick`).
+        columns, number: which of these are sampled (`pick`).
+        top: the largest value of the frames' type.
+        block, row: written.
+        known: (listed pixels), counts the samples that there are.
     """
-    line[:] = top
-    if clean:
-        for q in range(picked.size):
-            j = picked[q]
-            line[j] = clean_value(frame, width, offset, fraction_x, fraction_y, j)  # type: ignore[no-untyped-call]
-            known[j] += 1
-        return
-    for q in range(picked.size):
-        j = picked[q]
-        known[j] += write_value(frame, valid, width, offset, fraction_x, fraction_y, j, line)  # type: ignore[no-untyped-call]
+    # Unsigned places are not looked at for being counted from the end.
+    at, image, line = np.uint64(first), np.uint64(k), np.uint64(row)
+    for j in range(np.uint64(listed)):
+        block[line, j] = top
+    for q in range(np.uint64(number)):
+        c = np.uint64(columns[image, at + q])
+        p = at + np.uint64(places[at + c])
+        if clean:
+            block[line, c] = clean_value(frames, image, width, offset, fraction_x, fraction_y, p)  # type: ignore[no-untyped-call]
+            known[c] += 1
+        else:
+            known[c] += write_value(
+                frames[k], valid[k], width, offset, fraction_x, fraction_y, p, block[row], c
+            )  # type: ignore[no-untyped-call]
 
 
 @compiled
-def _write_medians(block, used, known, undefined, target):  # type: ignore[no-untyped-def]
+def _middles(block, used, known, undefined, target):  # type: ignore[no-untyped-def]
     """The middle of each column's observations.
 
     Args:
@@ -157,25 +198,37 @@ def _write_medians(block, used, known, undefined, target):  # type: ignore[no-un
         undefined: columns with NaN among them.
         target: written.
     """
-    target[:] = np.nan
     least, most = np.int32(used), np.int32(0)
     for j in range(target.size):
         least, most = min(least, known[j]), max(most, known[j])
+    if least == 0:
+        target[:] = np.nan
     # One number of observations after the other: no branch for each pixel.
     for m in range(max(least, np.int32(1)), most + 1):
         one, two = block[(m - 1) // 2, : target.size], block[m // 2, : target.size]
-        middle_of(one, two, np.int32(m), known, undefined, target)  # type: ignore[no-untyped-call]
+        if least == most:
+            middle_of_all(one, two, undefined, target)  # type: ignore[no-untyped-call]
+        else:
+            middle_of(one, two, np.int32(m), known, undefined, target)  # type: ignore[no-untyped-call]
+
+
+@compiled
+def _spread(values, places, first, nothing, target):  # type: ignore[no-untyped-def]
+    """Values of listed pixels in their places of a segment, and nothing elsewhere."""
+    target[:] = nothing
+    for c in range(values.size):
+        target[places[first + c]] = values[c]
 
 
 @compiled
 def median_of_frames(  # type: ignore[no-untyped-def]
-    frames, valid, holes, cell, width, offset, fraction_x, fraction_y, bounds, segment, counts, positions,
-    comparators, starts, top, out, observations
+    frames, valid, holes, cell, width, offset, fraction_x, fraction_y, bounds, segment, totals, places,
+    counts, columns, comparators, starts, top, out, observations
 ):  # fmt: skip
     """Medians of bilinear samples of several images of one lattice: floats, or integers of at most 16 bits.
 
-    Segment by segment: the kept samples of all images are gathered into one block that stays in the
-    processor's cache, sorted there, and their median is written.
+    Segment by segment: the samples of the pixels that any image keeps are gathered into one block, a row an
+    image, that stays in the processor's cache; its columns are sorted there, and their median is written.
 
     Args:
         frames: (n, pixels of the frame), flat.
@@ -185,7 +238,7 @@ def median_of_frames(  # type: ignore[no-untyped-def]
         width: of the frame.
         offset, fraction_x, fraction_y: of every pixel of the window, row by row.
         bounds, segment: from `segment_bounds`.
-        counts, positions: from `pick`.
+        totals, places, counts, columns: from `pick`.
         comparators: sorting networks for 0, 1, ... n elements, one behind the other.
         starts: (n + 2): where the network for m elements begins; it ends where the next begins.
         top: the largest value of the frames' type, infinity for floats.
@@ -193,41 +246,52 @@ def median_of_frames(  # type: ignore[no-untyped-def]
         observations: (rows, columns), written: number of valid ones; not touched where it has no rows.
     """
     images = frames.shape[0]
-    rows, columns = out.shape
+    rows, wide = out.shape
     block = np.empty((images, segment), frames.dtype)
-    known = np.empty(segment, np.int32)
-    undefined = np.empty(segment, np.bool_)
+    known, undefined = np.empty(segment, np.int32), np.empty(segment, np.bool_)
+    middle = np.empty(segment, np.float32)
     for r in range(rows):
         for s in range(bounds.shape[1]):
-            first = r * columns + s * segment
-            size = min(segment, columns - s * segment)
-            here = slice(first, first + size)
-            known[:] = 0
-            undefined[:] = False
+            left = s * segment
+            first, size = r * wide + left, min(segment, wide - left)
+            listed = totals[r, s]
+            target = out[r, left : left + size]
+            if listed == 0:
+                target[:] = np.nan
+                if observations.shape[0] > 0:
+                    observations[r, left : left + size] = 0
+                continue
+            for j in range(listed):
+                known[j] = 0
+                undefined[j] = False
             used, full = 0, 0
             for k in range(images):
                 number = counts[k, r, s]
                 if number == 0:
                     continue
-                line = block[used, :size]
-                used += 1
-                clean = bounds[r, s, 0] >= 0 and _clean(holes[k], bounds[r, s], cell)
-                frame, place = frames[k], (offset[here], fraction_x[here], fraction_y[here])
+                clean = _clean(holes, k, bounds, r, s, cell)
                 if clean and number == size:
-                    _sample_all(frame, width, *place, line)
+                    _sample_all(frames, k, width, offset, fraction_x, fraction_y, first, size, block, used)
+                    full += 1
+                elif clean and number == listed:
+                    _sample_listed(
+                        frames, k, width, offset, fraction_x, fraction_y, first, places, listed, block, used
+                    )
                     full += 1
                 else:
-                    picked = positions[k, first : first + number]
-                    _sample_picked(frame, valid[k], clean, width, *place, picked, top, line, known)
-                mark_nans(line, undefined)  # type: ignore[no-untyped-call]
-            for j in range(size):
+                    _sample_some(
+                        frames, valid, k, clean, width, offset, fraction_x, fraction_y, first, places, listed,
+                        columns, number, top, block, used, known
+                    )  # fmt: skip
+                mark_nans(block[used, :listed], undefined)  # type: ignore[no-untyped-call]
+                used += 1
+            for j in range(listed):
                 known[j] += full
-            target = out[r, s * segment : s * segment + size]
-            if used == 0:
-                target[:] = np.nan
+            _sort(block, comparators, starts[used], starts[used + 1], listed)
+            if listed == size:
+                _middles(block, used, known, undefined, target)
             else:
-                _sort(block, comparators[starts[used] : starts[used + 1]], size)
-                _write_medians(block, used, known, undefined, target)
+                _middles(block, used, known, undefined, middle[:listed])
+                _spread(middle[:listed], places, first, np.float32(np.nan), target)
             if observations.shape[0] > 0:
-                for j in range(size):
-                    observations[r, s * segment + j] = known[j]
+                _spread(known[:listed], places, first, np.int32(0), observations[r, left : left + size])

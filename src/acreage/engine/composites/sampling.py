@@ -110,21 +110,29 @@ class Picks:
     """The kept pixels of several images, segment by segment of a window's rows.
 
     Attributes:
-        counts: (n, rows, segments) uint16: kept pixels of a segment.
-        positions: (n, window pixels) uint8: their places, from the segment's first pixel on.
+        totals: (rows, segments) uint16: pixels of a segment that any image keeps.
+        places: (window pixels) uint8: their places, from the segment's first pixel on.
+        counts: (n, rows, segments) uint16: pixels of a segment that an image keeps.
+        columns: (n, window pixels) uint8: which of the segment's pixels in `places` it keeps, from the
+            segment's first pixel on.
     """
 
+    totals: NDArray[np.uint16]
+    places: NDArray[np.uint8]
     counts: NDArray[np.uint16]
-    positions: NDArray[np.uint8]
+    columns: NDArray[np.uint8]
 
     @staticmethod
     def of(keep: Sequence[BoolArray], window: Box) -> Picks:
         """The picks of `keep`, (window pixels) each."""
         together = np.stack(keep)
         counts = np.empty((len(keep), window.height, -(-window.width // SEGMENT)), np.uint16)
-        positions = np.empty(together.shape, np.uint8)
-        median_kernels.pick(together, window.shape, SEGMENT, counts, positions)
-        return Picks(counts, positions)
+        columns = np.empty(together.shape, np.uint8)
+        found = Picks(np.empty(counts.shape[1:], np.uint16), np.empty(window.size, np.uint8), counts, columns)
+        median_kernels.pick(
+            together, window.shape, SEGMENT, found.totals, found.places, found.counts, found.columns
+        )
+        return found
 
 
 def medians(
@@ -163,8 +171,10 @@ def medians(
         samples.fraction_y,
         samples.segments,
         SEGMENT,
+        picks.totals,
+        picks.places,
         picks.counts,
-        picks.positions,
+        picks.columns,
         np.concatenate(networks),
         starts,
         frames.dtype.type(np.inf if frames.dtype.kind == "f" else np.iinfo(frames.dtype).max),

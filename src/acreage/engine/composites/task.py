@@ -26,6 +26,7 @@ from acreage.engine.composites.observations import StepObservations
 from acreage.engine.composites.sampling import Picks, SampleMap, SampleMaps, medians
 from acreage.engine.composites.sources import SampledSource, observations_of
 from acreage.engine.composites.timewise import bands_used, has_dates, on_dates
+from acreage.engine.halves import HalvesScratch
 from acreage.engine.plan import Context, PlanNode, Stage, WindowLog
 from acreage.engine.program import Program
 from acreage.engine.sources import SourceOp
@@ -209,7 +210,7 @@ class CompositeTask:
                 counted[pixels] = np.count_nonzero(is_valid(Masked(stack, ok)).values, axis=0)
                 place.write(counted.reshape(window.shape), window, period, at)
             else:
-                assert isinstance(place, ScratchCube)
+                assert isinstance(place, ScratchCube | HalvesScratch)
                 place.write(self._reduced(sink, data, pixels, window), {"t": period, "bands": at})
 
     def _median_at_once(
@@ -248,7 +249,7 @@ class CompositeTask:
                 assert counted is not None
                 place.write(counted, window, period, at)
             else:
-                assert isinstance(place, ScratchCube)
+                assert isinstance(place, ScratchCube | HalvesScratch)
                 known = counted > 0 if floats and counted is not None else None
                 place.write_plane(out, known, window, {"t": period, "bands": at})
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from acreage.core.arrays import Array
 from acreage.core.cube import Cube, CubeMeta, Dimension
 from acreage.core.grid import parse_crs
-from acreage.engine.writers.common import Encoding, band_names, label_text
+from acreage.engine.store import Stored
+from acreage.engine.writers.common import Encoding, band_names, label_text, pieces
 
 GRID_MAPPING = "crs"
 DIMENSIONS = "openeo_dimensions"
@@ -88,6 +89,15 @@ def variable_names(meta: CubeMeta) -> list[str]:
     return names
 
 
+def geometry_texts(meta: CubeMeta) -> tuple[str, str, Array, str] | None:
+    """Of a cube along geometries: name of their variable and of its dimension, WKT as objects, CRS."""
+    dim = meta.find("geometry")
+    if meta.geometries is None or dim is None:
+        return None
+    texts = np.asarray([s.wkt for s in meta.geometries.shapes], object)
+    return f"{dim.name}_wkt", dim.name, texts, meta.geometries.crs
+
+
 def chunk_shape(meta: CubeMeta, rows: int) -> tuple[int, ...]:
     """Of a variable: at most 256 x 256 pixels and 8 of everything else, and no piece shares one with another.
 
@@ -98,6 +108,13 @@ def chunk_shape(meta: CubeMeta, rows: int) -> tuple[int, ...]:
     most = {"x": 256, "y": min(256, rows)}
     lengths = dict(zip(meta.names, meta.shape, strict=True))
     return tuple(min(most.get(d.type, 8), lengths[d.name]) for d in outer_dims(meta))
+
+
+def write_values(stored: Stored, variables: Sequence[Any], encoding: Encoding) -> None:
+    """Put all values into variables, one for each band in order, that are assigned to by slices."""
+    for cube in pieces(stored):
+        for variable, (index, part) in zip(variables, parts_of(cube, stored.meta, encoding), strict=True):
+            variable[index or ...] = part
 
 
 def parts_of(cube: Cube, meta: CubeMeta, encoding: Encoding) -> Iterator[tuple[tuple[slice, ...], Array]]:

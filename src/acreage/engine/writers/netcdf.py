@@ -15,14 +15,15 @@ from acreage.engine.writers.cf import (
     GRID_MAPPING,
     chunk_shape,
     coordinate,
+    geometry_texts,
     global_attributes,
     grid_mapping,
     outer_dims,
-    parts_of,
     variable_attributes,
     variable_names,
+    write_values,
 )
-from acreage.engine.writers.common import Encoding, band_names, choose_encoding, piece_rows, pieces
+from acreage.engine.writers.common import Encoding, band_names, choose_encoding, piece_rows
 
 
 def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
@@ -41,8 +42,11 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
         if meta.box is not None:
             variable = file.createVariable(GRID_MAPPING, "i4")
             variable.setncatts(grid_mapping(meta))
-        if meta.geometries is not None:
-            _geometries(file, meta)
+        if (geometries := geometry_texts(meta)) is not None:
+            name, along, texts, crs = geometries
+            variable = file.createVariable(name, str, (along,))
+            variable.crs = crs
+            variable[:] = texts
         if not compressed:  # every value is written below, and would be written twice
             file.set_fill_off()
         rows = piece_rows(stored) if compressed else 0
@@ -51,9 +55,7 @@ def write_netcdf(stored: Stored, folder: Path, stem: str, options: Mapping[str, 
             for name, band in zip(variable_names(meta), band_names(meta), strict=True)
         ]
         try:
-            for cube in pieces(stored):
-                for variable, (index, part) in zip(variables, parts_of(cube, meta, encoding), strict=True):
-                    variable[index or ...] = part
+            write_values(stored, variables, encoding)
         except RuntimeError as error:  # what the library raises when a disk is full
             raise OSError(str(error)) from error
     return [path]
@@ -66,15 +68,6 @@ def _coordinate(file: Any, dim: Dimension, meta: CubeMeta) -> None:
     variable = file.createVariable(dim.name, kind, (dim.name,))
     variable.setncatts(attributes)
     variable[:] = values
-
-
-def _geometries(file: Any, meta: CubeMeta) -> None:
-    assert meta.geometries is not None
-    dim = meta.find("geometry")
-    assert dim is not None
-    variable = file.createVariable(f"{dim.name}_wkt", str, (dim.name,))
-    variable.crs = meta.geometries.crs
-    variable[:] = np.asarray([s.wkt for s in meta.geometries.shapes], object)
 
 
 def _variable(file: Any, name: str, band: str, encoding: Encoding, meta: CubeMeta, rows: int) -> Any:

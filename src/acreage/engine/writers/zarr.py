@@ -16,14 +16,15 @@ from acreage.engine.writers.cf import (
     GRID_MAPPING,
     chunk_shape,
     coordinate,
+    geometry_texts,
     global_attributes,
     grid_mapping,
     outer_dims,
-    parts_of,
     variable_attributes,
     variable_names,
+    write_values,
 )
-from acreage.engine.writers.common import Encoding, band_names, choose_encoding, piece_rows, pieces
+from acreage.engine.writers.common import Encoding, band_names, choose_encoding, piece_rows
 
 
 def write_zarr(stored: Stored, folder: Path, stem: str, options: Mapping[str, Any]) -> list[Path]:
@@ -45,9 +46,7 @@ def write_zarr(stored: Stored, folder: Path, stem: str, options: Mapping[str, An
     group = zarr.open_group(store, mode="r+", zarr_format=2)
     try:
         variables: list[Any] = [group[name] for name in variable_names(meta)]
-        for cube in pieces(stored):
-            for variable, (index, part) in zip(variables, parts_of(cube, meta, encoding), strict=True):
-                variable[index or ...] = part
+        write_values(stored, variables, encoding)
     finally:
         store.close()
     return [path]
@@ -100,10 +99,9 @@ def _coordinates(group: Any, meta: CubeMeta) -> None:
         _small(group, dim.name, values, (dim.name,), attributes)
     if meta.box is not None:
         _small(group, GRID_MAPPING, np.zeros((), np.int32), (), grid_mapping(meta))
-    geometry = meta.find("geometry")
-    if meta.geometries is not None and geometry is not None:
-        texts = np.asarray([s.wkt for s in meta.geometries.shapes], object)
-        _small(group, f"{geometry.name}_wkt", texts, (geometry.name,), {"crs": meta.geometries.crs})
+    if (geometries := geometry_texts(meta)) is not None:
+        name, along, texts, crs = geometries
+        _small(group, name, texts, (along,), {"crs": crs})
 
 
 def _small(group: Any, name: str, values: Array, dims: tuple[str, ...], attributes: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from acreage import __version__
-from acreage.core.database import Database, make_engine
+from acreage.core.database import Database, check_encoding, make_engine
 from acreage.core.errors import InvalidInput, LedgerError, LedgerVersion, OutputExists
 from acreage.production.ledger.schema import (
     SCHEMA_VERSION,
@@ -95,6 +95,7 @@ def create_ledger(
         Path(place).mkdir(parents=True, exist_ok=True)
     database = Database(make_engine(address_of(place)))
     try:
+        check_encoding(database.engine)
         with database.write() as session:
             Base.metadata.create_all(session.connection())
             session.add(

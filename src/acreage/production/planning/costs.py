@@ -30,15 +30,19 @@ def common_currency(profiles: Mapping[str, Profile]) -> str:
     return found[0] if found else Tariff().currency
 
 
-def load_of(tile: TileRecord) -> Load:
-    """What the job of a tile has to do, by the catalog that has the most."""
-    pixels = (tile.right - tile.left) * (tile.top - tile.bottom)
+def load_of(tile: TileRecord, resolution: float) -> Load:
+    """What the job of a tile has to do, by the catalog that has the most; pixels of so many metres."""
+    pixels = (tile.right - tile.left) * (tile.top - tile.bottom) / resolution**2
     s2, s1 = max(tile.s2_items.values(), default=0), max(tile.s1_items.values(), default=0)
     return Load(pixels / 1e6, tile.cropland_share or 0.0, s2, s1)
 
 
 def costed(
-    drafts: Sequence[TileRecord], model: JobModel, profiles: Mapping[str, Profile], priority: str
+    drafts: Sequence[TileRecord],
+    model: JobModel,
+    profiles: Mapping[str, Profile],
+    priority: str,
+    resolution: float,
 ) -> tuple[tuple[TileRecord, ...], tuple[BackEndRecord, ...]]:
     """Tiles with what they need, cost and come after, and back ends with what is expected of them.
 
@@ -47,8 +51,9 @@ def costed(
         model: of the jobs.
         profiles: back ends; the first one's prices are those of the tiles.
         priority: column or expression.
+        resolution: metres of a pixel.
     """
-    needs = {t.id: model.need(load_of(t)) for t in drafts if t.state is not TileState.SKIPPED}
+    needs = {t.id: model.need(load_of(t, resolution)) for t in drafts if t.state is not TileState.SKIPPED}
     sums = dict.fromkeys(profiles, 0.0)
     costs: dict[str, float] = {}
     for tile_id, need in needs.items():

@@ -165,7 +165,13 @@ def make_plan(
     ]
     model = _model(drafts, recipe, profiles, options, sampler, tell)
     clock.lap("samples")
-    return Planned(*costed(drafts, model, profiles, options.priority), model, currency, unusable, clock.laps)
+    return Planned(
+        *costed(drafts, model, profiles, options.priority, settings.resolution),
+        model,
+        currency,
+        unusable,
+        clock.laps,
+    )
 
 
 def _by_share(share: float | None, least: float) -> tuple[TileState, str]:
@@ -249,11 +255,12 @@ def _model(
     mapped = [t for t in drafts if t.state is TileState.WAITING]
     if sampler is None or not mapped:
         return SHIPPED
-    chosen = choose_samples([load_of(t) for t in mapped], options.samples)
+    resolution = recipe.settings.resolution
+    chosen = choose_samples([load_of(t, resolution) for t in mapped], options.samples)
     memory = next(iter(profiles.values())).machine.worker_memory_mb
     samples = []
     for number, at in enumerate(chosen, 1):
-        samples.append((load_of(mapped[at]), sampler(settings_of(mapped[at]), memory)))
+        samples.append((load_of(mapped[at], resolution), sampler(settings_of(mapped[at]), memory)))
         tell("Sample tiles", number, len(chosen))
     return fit(samples) if samples else SHIPPED
 
