@@ -216,7 +216,8 @@ class Failures:
         elif decision.action is Action.MORE_MEMORY:
             then = self._more_memory(job, text, now)
         told: AttemptFacts = {**(facts or {}), "error_class": rule.name, "error_text": text[:_TEXT]}
-        close(self.ledger, job.lease, job.attempt.id, AttemptState.FAILED, then, now, **told)
+        known = job.attempt
+        close(self.ledger, job.lease, known.id, AttemptState.FAILED, then, now, known=known, **told)
         if rule.share:
             self.window.add(failed=True)
 

@@ -203,6 +203,7 @@ class Flow:
                 AttemptState.VERIFIED,
                 Done(),
                 now,
+                known=job.attempt,
                 fetched_at=job.fetched_at,
             )
             self.drop(job)
@@ -274,4 +275,5 @@ class Flow:
     def _advance(
         self, job: LiveJob, state: AttemptState, now: float, text: str = "", **facts: Unpack[AttemptFacts]
     ) -> None:
-        job.attempt = advance(self.ledger, job.lease, job.attempt.id, state, now, text=text, **facts)
+        known = job.attempt
+        job.attempt = advance(self.ledger, job.lease, known.id, state, now, text=text, known=known, **facts)

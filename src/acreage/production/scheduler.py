@@ -108,9 +108,12 @@ def for_the_end(
     for times in slots.values():
         heapq.heapify(times)
     usable = [p for p in places if slots[p.name]]
+    free = sum(p.free for p in places)
     for candidate in sorted(candidates, key=lambda c: (-c.core_seconds, c.tile)):
+        if len(chosen) == free:
+            break  # the rest waits in any case
         fitting = [p for p in usable if p.takes(candidate)]
-        others = [p for p in fitting if p.name not in candidate.avoid]
+        others = [p for p in fitting if p.name not in candidate.avoid] if candidate.avoid else fitting
         place = min(
             others or fitting,
             key=lambda p: (slots[p.name][0] + candidate.core_seconds * p.factor, p.factor, p.name),

@@ -99,6 +99,10 @@ class Watch:
 
     def look_after(self, health: Health, following: Mapping[int, LiveJob], now: float) -> None:
         """Look at a back end's jobs, or whether it answers again."""
+        calm = not health.breaker.is_open and now < self._probe_at.get(health.name, 0.0)
+        idle = not following or health.looking or now < health.look_at
+        if calm and idle and not self.failures.discards:
+            return  # nothing is due, as most of the time
         if health.record.state is BackEndState.OFF:
             return
         if health.breaker.is_open or now >= self._probe_at.get(health.name, 0.0):

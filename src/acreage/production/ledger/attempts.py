@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Unpack
 
-from sqlalchemy import Connection, Integer, RowMapping, bindparam, func, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, select, update
 
 from acreage.core.errors import LeaseLost
 from acreage.production.ledger.events import add_event
@@ -109,6 +109,7 @@ class Step:
         state: a later live one than it has, or the same to record facts alone.
         text, data: for the event.
         facts: what is known; a new cost changes what the back end was paid, by the difference.
+        known: the attempt as its runner wrote it last, so that it need not be read; None: it is read.
     """
 
     lease: Lease
@@ -117,6 +118,7 @@ class Step:
     text: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     facts: AttemptFacts = field(default_factory=AttemptFacts)
+    known: Attempt | None = None
 
 
 def advance(
@@ -128,6 +130,7 @@ def advance(
     *,
     text: str = "",
     data: Mapping[str, Any] | None = None,
+    known: Attempt | None = None,
     **facts: Unpack[AttemptFacts],
 ) -> Attempt:
     """Commit the next step of an attempt that is alive; arguments as of `Step`.
@@ -136,7 +139,7 @@ def advance(
         LeaseLost: another runner works on the tile.
         ValueError: the attempt cannot go from its state to this one.
     """
-    (done,) = advance_all(ledger, [Step(lease, attempt, state, text, data or {}, facts)], now)
+    (done,) = advance_all(ledger, [Step(lease, attempt, state, text, data or {}, facts, known)], now)
     if isinstance(done, LeaseLost):
         raise done
     return done
@@ -168,7 +171,7 @@ def advance_all(ledger: Ledger, steps: Sequence[Step], now: float) -> tuple[Atte
 
 
 def _advance(connection: Connection, step: Step, now: float) -> Attempt:
-    row = _live(connection, step.attempt)
+    row = _live(connection, step.attempt, step.known)
     before, state = AttemptState(row["state"]), step.state
     if state not in LIVE or LIVE.index(state) < LIVE.index(before):
         raise ValueError(f"attempt {step.attempt} cannot go from {before} to {state}")
@@ -193,12 +196,13 @@ def close(
     *,
     text: str = "",
     data: Mapping[str, Any] | None = None,
+    known: Attempt | None = None,
     **facts: Unpack[AttemptFacts],
 ) -> Attempt:
     """End an attempt and say what becomes of its tile, in one transaction; the lease ends.
 
     Args:
-        ledger, lease, attempt, now, text, data, facts: as of `advance`.
+        ledger, lease, attempt, now, text, data, facts, known: as of `advance`.
         state: `verified`, `failed` or `abandoned`.
         then: what becomes of the tile; only a verified attempt finishes it.
 
@@ -215,7 +219,7 @@ def close(
         new: dict[str, Any] = {"state": state, "closed_at": now}
         if state is AttemptState.VERIFIED:
             new["verified_at"] = now
-        ended = _record(connection, _live(connection, attempt), new, facts)
+        ended = _record(connection, _live(connection, attempt, known), new, facts)
         kind = "held" if isinstance(then, Hold) else str(state)
         told = " ".join(t for t in (ended.error_class, text or ended.error_text) if t)
         add_event(connection, Event(now, kind, told, ended.tile, ended.id, ended.backend, data or {}))
@@ -241,14 +245,20 @@ def _fate(then: Done | Again | Hold, attempt: int, error_class: str) -> dict[str
     return found
 
 
-def _live(connection: Connection, attempt: int) -> RowMapping:
-    row = connection.execute(_READ, {"a_attempt": attempt}).mappings().one()
-    if row["state"] in CLOSED:
-        raise ValueError(f"attempt {attempt} is {row['state']} already")
-    return row
+def _live(connection: Connection, attempt: int, known: Attempt | None) -> dict[str, Any]:
+    """The row of an attempt; nobody but the holder of the lease changes it."""
+    if known is None:
+        found = dict(connection.execute(_READ, {"a_attempt": attempt}).mappings().one())
+    else:
+        found = dict(vars(known))
+    if found["state"] in CLOSED:
+        raise ValueError(f"attempt {attempt} is {found['state']} already")
+    return found
 
 
-def _record(connection: Connection, row: RowMapping, new: Mapping[str, Any], facts: AttemptFacts) -> Attempt:
+def _record(
+    connection: Connection, row: Mapping[str, Any], new: Mapping[str, Any], facts: AttemptFacts
+) -> Attempt:
     known = {**row, **new, **{k: v for k, v in facts.items() if v is not None}}
     more = (known["cost"] or 0.0) - (row["cost"] or 0.0)
     if more:
