@@ -157,7 +157,11 @@ def _borders(extent: Extent, crs: str) -> list[NDArray[np.float64]]:
     west, south, east, north = extent
     size = max(east - west, north - south)
     for shape in countries_around(around).values():
-        part = shapely.intersection(shape, shapely.box(*shapely.buffer(around, 2).bounds))
+        # Parts on both sides of the antimeridian would draw lines across the whole map.
+        parts = [p for p in shapely.get_parts(shape) if p.bounds[2] - p.bounds[0] < 180]
+        part = shapely.intersection(
+            shapely.MultiPolygon(parts), shapely.box(*shapely.buffer(around, 2).bounds)
+        )
         there = None if part.is_empty else moved(part, "EPSG:4326", crs)
         if there is not None:
             simple = shapely.simplify(there.boundary, size * _SIMPLE)
