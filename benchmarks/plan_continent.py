@@ -91,7 +91,7 @@ def landscape(west: int, south: int) -> NDArray[np.uint8]:
     classes[fields < 0.55] = 30
     classes[fields < wanted] = 40
     classes[noise < 0.02] = 50
-    return classes * land
+    return (classes * land).astype(np.uint8)  # rasterize makes wider integers
 
 
 def write_cell(path: Path, west: int, south: int, *, full: bool = False) -> bool:

@@ -157,10 +157,14 @@ def _borders(extent: Extent, crs: str) -> list[NDArray[np.float64]]:
     west, south, east, north = extent
     size = max(east - west, north - south)
     for shape in countries_around(around).values():
-        part = shapely.intersection(shape, shapely.box(*shapely.buffer(around, 2).bounds))
+        # Parts on both sides of the antimeridian would draw lines across the whole map.
+        parts = [p for p in shapely.get_parts(shape) if p.bounds[2] - p.bounds[0] < 180]
+        # Their lines are cut, not they: a cut is no border.
+        outline = shapely.boundary(shapely.MultiPolygon(parts))
+        part = shapely.intersection(outline, shapely.box(*shapely.buffer(around, 2).bounds))
         there = None if part.is_empty else moved(part, "EPSG:4326", crs)
         if there is not None:
-            simple = shapely.simplify(there.boundary, size * _SIMPLE)
+            simple = shapely.simplify(there, size * _SIMPLE)
             lines += [shapely.get_coordinates(line) for line in shapely.get_parts(simple)]
     return lines
 

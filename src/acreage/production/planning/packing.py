@@ -118,7 +118,7 @@ def can_make(tile: TileRecord, name: str) -> bool:
     if tile.backend is not None and tile.backend != name:
         return False
     counted = {**tile.s2_items, **tile.s1_items}
-    return name not in counted or bool(tile.s2_items.get(name) or tile.s1_items.get(name))
+    return name not in counted or bool(tile.s2_items.get(name) and tile.s1_items.get(name))
 
 
 def forecast(tiles: Iterable[TileRecord], records: Sequence[BackEndRecord]) -> Forecast:

@@ -15,6 +15,7 @@ from typing import Any
 
 import geopandas as gpd
 import pandas as pd
+import shapely
 
 from acreage.core.errors import InvalidInput, OutputExists
 from acreage.core.outputs import whole_file
@@ -69,7 +70,8 @@ def write_table(ledger: Ledger, out: Path, *, overwrite: bool = False) -> int:
     frame = pd.DataFrame(list(rows), columns=list(columns(names)))
     corners = zip(frame["left"], frame["bottom"], frame["right"], frame["top"], strict=True)
     places = zip(frame["id"], frame["crs"], corners, strict=True)
-    shapes = [Tile(tile_id, crs, bounds).outline for tile_id, crs, bounds in places]
+    outlines = [Tile(tile_id, crs, bounds).outline for tile_id, crs, bounds in places]
+    shapes = shapely.simplify(outlines, 1e-6)  # a decimetre: a side bends little
     with whole_file(out) as part:
         gpd.GeoDataFrame(frame, geometry=shapes, crs="EPSG:4326").to_parquet(part, index=False)
     return len(frame)
