@@ -27,10 +27,13 @@ SIZE = 128
 
 
 def tiny_archive(folder: Path) -> Path:
-    """1.28 km, three dates of each sensor; cropland in the west, none in the east; ascending but for one."""
-    made, half = TinyArchive(folder), SIZE // 2
+    """1.28 km, three dates of each sensor; cropland in the west, none in the east; ascending but for one.
+
+    Its values are random: constant ones are implausible.
+    """
+    made, half, rng = TinyArchive(folder), SIZE // 2, np.random.default_rng(7)
     for n, day in enumerate(DAYS):
-        layers = {name: Layer(np.full((SIZE, SIZE), 900 + n, np.uint16)) for name in S2_ASSETS}
+        layers = {name: Layer(rng.integers(300, 3000, (SIZE, SIZE)).astype(np.uint16)) for name in S2_ASSETS}
         layers["scl"] = Layer(np.full((half, half), 4, np.uint8), 20)
         stated = {
             "platform": "sentinel-2a",
@@ -39,7 +42,7 @@ def tiny_archive(folder: Path) -> Path:
             "earthsearch:boa_offset_applied": True,
         }
         made.add("sentinel-2-l2a", f"s2-{n}", f"{day}T10:56:21Z", layers, **stated)
-        radar = Layer(np.full((SIZE, SIZE), 0.1, np.float32), nodata=None)
+        radar = Layer(rng.gamma(4.0, 0.025, (SIZE, SIZE)).astype(np.float32), nodata=None)
         orbit = {"sat:absolute_orbit": n, "sat:orbit_state": "descending" if n == 0 else "ascending"}
         made.add("sentinel-1-sigma0", f"s1-{n}", f"{day}T17:30:00Z", {"vv": radar, "vh": radar}, **orbit)
     height = Layer(np.full((50, 50), 20, np.float32), 30, nodata=None)

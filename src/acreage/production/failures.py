@@ -153,7 +153,7 @@ class Failures:
         health.failed_jobs += 1
         if health.failed_jobs >= self.settings.broken_jobs:
             health.failed_jobs = 0
-            why = f"{self.settings.broken_jobs} jobs in a row failed, the last with: {text}"
+            why = f"{self.settings.broken_jobs} jobs in a row failed, the last with: {_headline(text)}"
             self.break_(health, now, _BROKEN_S, why)
         return True
 
@@ -212,7 +212,7 @@ class Failures:
         rule = decision.rule
         then: Again | Hold = Again(now + decision.wait_s)
         if decision.action is Action.HOLD:
-            then = Hold(f"{rule.name}: {text}"[:_TEXT])
+            then = Hold(f"{rule.name}: {_headline(text)}")
         elif decision.action is Action.MORE_MEMORY:
             then = self._more_memory(job, text, now)
         told: AttemptFacts = {**(facts or {}), "error_class": rule.name, "error_text": text[:_TEXT]}
@@ -227,9 +227,16 @@ class Failures:
         wanted = math.ceil(job.attempt.memory_mb * _MORE_MEMORY)
         if not unbounded and largest and wanted > max(largest):
             if job.attempt.memory_mb >= max(largest):
-                return Hold(f"memory: no back end has more than {max(largest)} MB for a job. {text}"[:_TEXT])
+                return Hold(
+                    f"memory: no back end has more than {max(largest)} MB for a job. {_headline(text)}"
+                )
             wanted = max(largest)
         return Again(now, memory_mb=wanted)
+
+
+def _headline(text: str) -> str:
+    """The first line of what was said: tiles are counted by it, and the attempt keeps the rest."""
+    return text.partition("\n")[0][:_TEXT]
 
 
 def failure_of(error: AcreageError) -> Failure:

@@ -129,7 +129,8 @@ _MEMORY = (
 _TRANSIENT = (
     r"tim(e|ed)[ -]?out|connection (was )?(reset|refused|closed|aborted|lost)|temporar|unavailable|try again"
     r"|executor ?lost|lost (node|worker|executor)|(node|worker|server|executor) was lost|preempt"
-    r"|\b50[234]\b|\b429\b|too many requests|InfrastructureBusy|no space left|disk is full"
+    r"|(http|status|code|error):? {0,2}(50[234]|429)\b|\b50[234] (bad gateway|service|gateway time)"
+    r"|bad gateway|too many requests|InfrastructureBusy|no space left|disk is full"
 )
 _DETERMINISTIC = (
     r"Process(Graph|Parameter|Unsupported|Invalid)|CollectionNotFound|NoDataAvailable|BandNotFound"
