@@ -133,11 +133,17 @@ def _connected(
     with ExitStack() as stack:
         try:
             if isinstance(config, AddressCluster):
-                client = distributed.Client(config.address, timeout=_CONNECT_S, security=_security(config))
+                client = distributed.Client(
+                    config.address,
+                    timeout=_CONNECT_S,
+                    security=_security(config),
+                    set_as_default=False,
+                )
             else:
                 cluster = stack.enter_context(_made(config, scratch, memory, threads))
-                client = distributed.Client(cluster, timeout=_CONNECT_S)
-            stack.enter_context(client)
+                client = distributed.Client(cluster, timeout=_CONNECT_S, set_as_default=False)
+            # Not entered as a context: it would compute what others hand to Dask in this process, too.
+            stack.callback(client.close)
         except refusals as error:
             where = config.address if isinstance(config, AddressCluster | GatewayCluster) else config.kind
             raise ClusterFailed(
