@@ -129,10 +129,6 @@ def draw_plan(ledger: Ledger, out: Path) -> None:
     draw_values(tiles(ledger), panels, out, title=title, note="\n".join(lines))
 
 
-def _percent(tile: TileRecord) -> float | None:
-    return None if tile.cropland_share is None else 100 * tile.cropland_share
-
-
 def _most(tile: TileRecord, name: str) -> float | None:
     return _planned(tile, float(max(getattr(tile, name).values(), default=0)))
 

@@ -178,11 +178,6 @@ def _never_sent(error: BaseException) -> bool:
     return False
 
 
-def is_memory(text: str) -> bool:
-    """Whether a job's message says that it ran out of memory."""
-    return _MEMORY.search(text) is not None
-
-
 def _short(text: object) -> str:
     found = " ".join(str(text).split())
     return found[:_SHOWN] + ("..." if len(found) > _SHOWN else "")

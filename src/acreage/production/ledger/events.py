@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from acreage.production.ledger.schema import EVENTS
 from acreage.production.ledger.store import Ledger
@@ -61,9 +61,3 @@ def events(ledger: Ledger, after: int = 0, kinds: Sequence[str] | None = None) -
         if len(page) < _PAGE:
             return
         after = page[-1].id
-
-
-def last_event(ledger: Ledger) -> int:
-    """The id of the newest event; 0 where there is none."""
-    with ledger.database.read() as session:
-        return session.scalar(select(func.max(EVENTS.c.id))) or 0

@@ -38,28 +38,6 @@ def back_ends(ledger: Ledger) -> tuple[BackEndRecord, ...]:
         return tuple(back_end_of(row) for row in connection.execute(_BACK_ENDS).mappings())
 
 
-def add_back_end(ledger: Ledger, record: BackEndRecord, now: float) -> None:
-    """Let a back end take part.
-
-    Raises:
-        InvalidInput: one of its name does already.
-    """
-    with ledger.database.write() as session:
-        if session.get(BackEndRow, record.name) is not None:
-            raise InvalidInput(f"Back end {record.name} is in the production already.")
-        session.add(
-            BackEndRow(
-                name=record.name,
-                config=dict(record.config),
-                state=record.state,
-                note=record.note,
-                parallel=record.parallel,
-                changed=now,
-            )
-        )
-        add_event(session.connection(), Event(now, "back end", "takes part", backend=record.name))
-
-
 def set_back_end(
     ledger: Ledger, name: str, now: float, text: str = "", **facts: Unpack[BackEndFacts]
 ) -> BackEndRecord:
